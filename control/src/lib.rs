@@ -1,0 +1,14 @@
+//! The control plane: what the operator wants, what Linux knows, and how both reach the workers.
+
+// From the operator's words to one desired state.
+pub mod config;
+
+pub mod rules;
+
+pub mod ipvsadm;
+
+pub mod api;
+
+// Linux as the IP stack.
+pub mod mirror;
+pub mod twin;

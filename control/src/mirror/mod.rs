@@ -1,0 +1,1 @@
+//! Linux's addresses, routes and neighbours, through netlink.

@@ -1,0 +1,1 @@
+//! Kernel twins: TAP interfaces beside the ports.

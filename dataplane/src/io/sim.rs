@@ -1,0 +1,1 @@
+//! A port over memory, for tests and the simulation.

@@ -1,0 +1,44 @@
+//! Everything a packet meets, as a library without threads, globals or system calls.
+//!
+//! A packet's way, in the order of the modules below: [`io`] gathers a window of frames, [`parse`]
+//! finds headers and flow key, [`owner`] says whose flow it is, [`conn`] looks the connection up,
+//! [`service`] and [`sched`] choose a destination for a new one, [`proto`] tracks its state,
+//! [`forward`] rewrites the headers, [`nexthop`] gives the MAC addresses. [`director`] names these
+//! stages in order and holds the branches; the others are its leaves. [`worker`] runs the director
+//! on one pinned thread.
+
+// The packet's way, in its order.
+pub mod io;
+
+pub mod parse;
+
+pub mod owner;
+
+pub mod conn;
+
+pub mod service;
+
+pub mod sched;
+
+pub mod proto;
+
+pub mod forward;
+
+pub mod nexthop;
+pub mod route;
+
+pub mod director;
+
+pub mod worker;
+
+// What the stages share.
+pub mod counters;
+pub mod flow;
+pub mod ids;
+pub mod limits;
+pub mod prefetch;
+pub mod time;
+pub mod verdict;
+pub mod wire;
+
+pub mod testing;

@@ -1,0 +1,1 @@
+//! Whose flow is it.

@@ -1,0 +1,1 @@
+//! A frame becomes headers and a flow key.

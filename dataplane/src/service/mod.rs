@@ -1,0 +1,88 @@
+//! Virtual services and destinations as workers see them: one immutable table a generation.
+
+mod table;
+
+pub use table::{MarkRule, ServiceTable, Timeouts};
+
+use crate::ids::{DestId, NextHopId, ServiceId};
+use crate::sched::SchedulerKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+
+/// How packets reach the real server (`ipvsadm -m`, `-g`, `-i`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ForwardingMethod {
+    /// NAT: destination rewritten, replies come back through the director.
+    Masq = 0,
+    /// IP in IP to the real server, which answers the client itself.
+    Ipip = 2,
+    /// Direct routing: only the MAC address changes; the real server answers the client itself.
+    Gatewaying = 3,
+}
+
+/// What packets a service takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ServiceKey {
+    /// Protocol, virtual address and port, host order. Port 0 takes every port.
+    Address {
+        /// IP protocol number: TCP or UDP.
+        proto: u8,
+        /// VIP.
+        vip: u32,
+        /// Port, or 0 for any.
+        vport: u16,
+    },
+    /// Packets that a [`MarkRule`] gave this mark; never 0.
+    Fwmark(u32),
+}
+
+/// A virtual service of one snapshot.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Its identity over generations.
+    pub id: ServiceId,
+    /// What it takes.
+    pub key: ServiceKey,
+    /// How it chooses.
+    pub scheduler: SchedulerKind,
+    /// In the kernel's list order: the last added comes first.
+    pub dests: Vec<Dest>,
+    /// Greatest common divisor of the positive weights, 1 if there is none (`ip_vs_wrr.c`).
+    pub weight_gcd: u32,
+    /// Greatest weight.
+    pub max_weight: u32,
+}
+
+/// A destination of one service in one snapshot.
+#[derive(Debug, Clone)]
+pub struct Dest {
+    /// Its identity over generations.
+    pub id: DestId,
+    /// Real server's address, host order.
+    pub rip: u32,
+    /// Real server's port; 0 keeps the packet's own (fwmark and port-0 services).
+    pub rport: u16,
+    /// 0 is quiesced: no new conns.
+    pub weight: u32,
+    /// How packets reach it.
+    pub method: ForwardingMethod,
+    /// No new conns from this many on; 0 is no limit.
+    pub u_threshold: u32,
+    /// Below this many it is no longer overloaded; 0 means three quarters of the upper.
+    pub l_threshold: u32,
+    /// Where frames for `rip` go.
+    pub next_hop: NextHopId,
+    /// What all workers share about it.
+    pub shared: Arc<DestShared>,
+}
+
+/// The little that workers share about a destination, touched when a conn begins or ends, never
+/// per packet. Lives as long as the id, across removal and re-adding.
+#[derive(Debug, Default)]
+pub struct DestShared {
+    /// Conns on all workers, active and inactive.
+    pub conns: AtomicU32,
+    /// `IP_VS_DEST_F_OVERLOAD`: set and cleared by the rules of `ip_vs_conn.c`.
+    pub overloaded: AtomicBool,
+}

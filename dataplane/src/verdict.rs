@@ -1,0 +1,112 @@
+//! What may become of a packet. Closed: a new outcome does not compile until it has a counter.
+
+/// Declares an enum whose variants have a name for listings and an index for counter arrays.
+macro_rules! named_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// Every variant, in the order of its counter.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
+            /// How many variants there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The name in listings, metrics and documents.
+            pub fn name(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+
+            /// Place in an array of [`Self::COUNT`] counters.
+            #[inline]
+            pub fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+named_enum! {
+    /// Why a packet was dropped. Each has a counter of that name in `sluice stats`.
+    DropReason {
+        /// Shorter than its Ethernet or VLAN header says.
+        TruncatedL2 = "truncated_l2",
+        /// Unicast frame to another station's MAC address.
+        NotOurMac = "not_our_mac",
+        /// Tagged with a VLAN that no interface is configured for.
+        UnknownVlan = "unknown_vlan",
+        /// IPv4 header shorter than it says, or lengths that contradict each other.
+        BadIpHeader = "bad_ip_header",
+        /// IPv4 header checksum is wrong.
+        BadIpChecksum = "bad_ip_checksum",
+        /// TCP or UDP header cut short or with a length that cannot be.
+        BadL4Header = "bad_l4_header",
+        /// Fragment of a datagram to or from a virtual service.
+        Fragment = "fragment",
+        /// Time to live ran out here; the sender gets time-exceeded.
+        TtlExceeded = "ttl_exceeded",
+        /// Larger than the next hop's MTU with DF set; the sender gets fragmentation-needed.
+        FragNeeded = "frag_needed",
+        /// Larger than the MTU and could not be fragmented for want of buffers.
+        FragNoBuffer = "frag_no_buffer",
+        /// No destination available; the client gets port-unreachable.
+        NoDestination = "no_destination",
+        /// The conn's destination was removed.
+        DestinationRemoved = "destination_removed",
+        /// The connection table is full and nothing half-open could give way.
+        TableFull = "table_full",
+        /// The conn's reply tuple is taken by another conn.
+        TupleTaken = "tuple_taken",
+        /// No route to the next address.
+        NoRoute = "no_route",
+        /// The next hop's MAC address is not known and its waiting queue is full.
+        NextHopUnresolved = "next_hop_unresolved",
+        /// The next hop did not answer in time.
+        NextHopTimeout = "next_hop_timeout",
+        /// No headroom in the packet's buffer for an outer header.
+        NoHeadroom = "no_headroom",
+        /// The hand-over ring to the owner was full.
+        HandOverFull = "hand_over_full",
+        /// The punt queue of its class was full, or the interface has no twin.
+        PuntFull = "punt_full",
+        /// To be punted, but the interface has no kernel twin.
+        NoTwin = "no_twin",
+        /// The port's transmit queue was full.
+        TxFull = "tx_full",
+        /// The port or worker is stopping.
+        Stopping = "stopping",
+        /// Made of several buffers, which the data path does not take.
+        MultiSegment = "multi_segment",
+    }
+}
+
+named_enum! {
+    /// Classes of punted packets, in strict order of priority.
+    PuntClass {
+        /// ARP and neighbour discovery.
+        Neighbor = "neighbor",
+        /// VRRP, BGP, BFD, and replies to the director's own sessions.
+        Control = "control",
+        /// ICMP that is not an error about a conn.
+        Icmp = "icmp",
+        /// Everything else.
+        Rest = "rest",
+    }
+}
+
+/// What the director decided about one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Rewritten and addressed: transmit on this port.
+    Transmit(crate::ids::PortId),
+    /// Linux's: to the kernel twin of the interface it came in on.
+    Punt(PuntClass),
+    /// Another worker's flow.
+    HandOver(crate::ids::WorkerId),
+    /// Waits for its next hop to be resolved.
+    Hold(crate::ids::NextHopId),
+    /// Gone, and why.
+    Drop(DropReason),
+}
