@@ -1,32 +1,201 @@
 //! The desired state: virtual services and their real servers, as the operator gave them.
+//!
+//! Pure: nothing here reads a clock, a file or a socket. [`Rules`] holds the state, a
+//! [`RuleChange`] is one step of the operator, [`RuleError`] why a step is refused.
+
+mod change;
+mod error;
+mod marks;
+pub mod words;
+
+pub use change::RuleChange;
+pub use error::{ChangeError, RuleError};
+pub use marks::MarkRule;
 
 use dataplane::sched::SchedulerKind;
 use dataplane::service::{ForwardingMethod, ServiceKey};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A virtual service as configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualService {
     /// What it takes.
+    #[serde(with = "words::key")]
     pub key: ServiceKey,
     /// How it chooses.
+    #[serde(with = "words::scheduler")]
     pub scheduler: SchedulerKind,
     /// In the order of adding (the kernel's list, and so the compiled table, is the reverse).
     pub real_servers: Vec<RealServer>,
 }
 
 /// A real server of one virtual service as configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RealServer {
     /// Address, host order.
+    #[serde(with = "words::address")]
     pub rip: u32,
     /// Port; 0 only for fwmark and port-0 services.
     pub rport: u16,
     /// How packets reach it.
+    #[serde(with = "words::method")]
     pub method: ForwardingMethod,
     /// 0 quiesces.
     pub weight: u32,
     /// Upper connection threshold, 0 for none.
+    #[serde(default)]
     pub u_threshold: u32,
     /// Lower connection threshold, 0 for three quarters of the upper.
+    #[serde(default)]
     pub l_threshold: u32,
 }
+
+impl VirtualService {
+    fn place(&self, rip: u32, rport: u16) -> Option<usize> {
+        self.real_servers.iter().position(|s| s.rip == rip && s.rport == rport)
+    }
+}
+
+/// All virtual services, by key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rules {
+    services: BTreeMap<ServiceKey, VirtualService>,
+}
+
+impl Rules {
+    /// The virtual services, in the order of their keys.
+    pub fn services(&self) -> impl Iterator<Item = &VirtualService> {
+        self.services.values()
+    }
+
+    /// One virtual service.
+    pub fn get(&self, key: ServiceKey) -> Option<&VirtualService> {
+        self.services.get(&key)
+    }
+
+    /// How many virtual services there are.
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
+    /// No virtual service at all.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
+    /// The rules after `changes`, which take effect whole or not at all; with `replace` they
+    /// start from no rules.
+    ///
+    /// # Errors
+    /// The first change that is refused, and its place; `self` is as before.
+    pub fn apply_all(&mut self, changes: &[RuleChange], replace: bool) -> Result<(), ChangeError> {
+        let mut next = if replace { Rules::default() } else { self.clone() };
+        for (at, change) in changes.iter().enumerate() {
+            next.apply(change).map_err(|error| ChangeError { at, of: changes.len(), error })?;
+        }
+        *self = next;
+        Ok(())
+    }
+
+    /// Makes one change. Checks come in the kernel's order (`ip_vs_ctl.c`), so that a change
+    /// wrong in several ways is refused for the same reason there and here.
+    ///
+    /// # Errors
+    /// The kernel's reason; nothing changed.
+    pub fn apply(&mut self, change: &RuleChange) -> Result<(), RuleError> {
+        match change {
+            RuleChange::AddService { service, scheduler } => self.add_service(*service, *scheduler),
+            RuleChange::EditService { service, scheduler } => {
+                let edited = self.services.get_mut(service).ok_or(RuleError::NoSuchService)?;
+                edited.scheduler = *scheduler;
+                Ok(())
+            }
+            RuleChange::DeleteService { service } => {
+                self.services.remove(service).map(drop).ok_or(RuleError::NoSuchService)
+            }
+            RuleChange::Flush => {
+                self.services.clear();
+                Ok(())
+            }
+            RuleChange::AddServer { service, server } => self.defined(*service)?.add(server),
+            RuleChange::EditServer { service, server } => self.defined(*service)?.edit(server),
+            RuleChange::DeleteServer { service, rip, rport } => {
+                let service = self.defined(*service)?;
+                let place = service.place(*rip, *rport).ok_or(RuleError::NoSuchServer)?;
+                service.real_servers.remove(place);
+                Ok(())
+            }
+        }
+    }
+
+    fn add_service(&mut self, key: ServiceKey, scheduler: SchedulerKind) -> Result<(), RuleError> {
+        if self.services.contains_key(&key) {
+            return Err(RuleError::ServiceExists);
+        }
+        if self.services.len() >= dataplane::limits::MAX_SERVICES {
+            return Err(RuleError::NoRoom);
+        }
+        // Port 0 takes every port of its VIP, which IPVS allows only to a persistent service.
+        if matches!(key, ServiceKey::Address { vport: 0, .. } | ServiceKey::Fwmark(0)) {
+            return Err(RuleError::Invalid);
+        }
+        let service = VirtualService { key, scheduler, real_servers: Vec::new() };
+        self.services.insert(key, service);
+        Ok(())
+    }
+
+    fn defined(&mut self, key: ServiceKey) -> Result<&mut VirtualService, RuleError> {
+        self.services.get_mut(&key).ok_or(RuleError::ServiceNotDefined)
+    }
+}
+
+impl VirtualService {
+    fn add(&mut self, server: &RealServer) -> Result<(), RuleError> {
+        let server = self.checked(server)?;
+        if self.place(server.rip, server.rport).is_some() {
+            return Err(RuleError::ServerExists);
+        }
+        if !is_unicast(server.rip) {
+            return Err(RuleError::Invalid);
+        }
+        self.real_servers.push(server);
+        Ok(())
+    }
+
+    fn edit(&mut self, server: &RealServer) -> Result<(), RuleError> {
+        let server = self.checked(server)?;
+        let place = self.place(server.rip, server.rport).ok_or(RuleError::NoSuchServer)?;
+        self.real_servers[place] = server;
+        Ok(())
+    }
+
+    /// The server with the port it gets, if its numbers are in range.
+    fn checked(&self, server: &RealServer) -> Result<RealServer, RuleError> {
+        const MAX: u32 = i32::MAX as u32;
+        let numbers = [server.weight, server.u_threshold, server.l_threshold];
+        if numbers.iter().any(|&n| n > MAX) || server.l_threshold > server.u_threshold {
+            return Err(RuleError::OutOfRange);
+        }
+        Ok(RealServer { rport: self.port_for(server), ..server.clone() })
+    }
+
+    /// What is not rewritten arrives at the port the client chose.
+    fn port_for(&self, server: &RealServer) -> u16 {
+        match (self.key, server.method) {
+            (ServiceKey::Address { vport, .. }, method) if method != ForwardingMethod::Masq => {
+                vport
+            }
+            _ => server.rport,
+        }
+    }
+}
+
+/// Could be a host's own address: not 0/8, not multicast, not 240/4 with the limited broadcast.
+/// Loopback is unicast: a real server may run on the director.
+fn is_unicast(address: u32) -> bool {
+    (0x0100_0000..0xe000_0000).contains(&address)
+}
+
+#[cfg(test)]
+mod tests;

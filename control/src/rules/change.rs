@@ -1,0 +1,65 @@
+//! One step of the operator.
+
+use super::{RealServer, words};
+use dataplane::sched::SchedulerKind;
+use dataplane::service::ServiceKey;
+use serde::{Deserialize, Serialize};
+
+/// A change of the rules. In JSON: `{"change":"add_service","service":{…},"scheduler":"rr"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum RuleChange {
+    /// `ipvsadm -A`.
+    AddService {
+        /// What it takes.
+        #[serde(with = "words::key")]
+        service: ServiceKey,
+        /// How it chooses.
+        #[serde(with = "words::scheduler")]
+        scheduler: SchedulerKind,
+    },
+    /// `ipvsadm -E`.
+    EditService {
+        /// Which.
+        #[serde(with = "words::key")]
+        service: ServiceKey,
+        /// How it chooses from now on.
+        #[serde(with = "words::scheduler")]
+        scheduler: SchedulerKind,
+    },
+    /// `ipvsadm -D`.
+    DeleteService {
+        /// Which.
+        #[serde(with = "words::key")]
+        service: ServiceKey,
+    },
+    /// `ipvsadm -C`.
+    Flush,
+    /// `ipvsadm -a`.
+    AddServer {
+        /// To which service.
+        #[serde(with = "words::key")]
+        service: ServiceKey,
+        /// The new one.
+        server: RealServer,
+    },
+    /// `ipvsadm -e`.
+    EditServer {
+        /// Of which service.
+        #[serde(with = "words::key")]
+        service: ServiceKey,
+        /// Found by address and port; the rest is taken over.
+        server: RealServer,
+    },
+    /// `ipvsadm -d`.
+    DeleteServer {
+        /// Of which service.
+        #[serde(with = "words::key")]
+        service: ServiceKey,
+        /// Address, host order.
+        #[serde(with = "words::address")]
+        rip: u32,
+        /// Port as listed.
+        rport: u16,
+    },
+}

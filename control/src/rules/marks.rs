@@ -1,0 +1,47 @@
+//! Rules that give packets a mark, which a fwmark service takes: what `iptables -t mangle -j MARK`
+//! is to IPVS, for packets that never meet the kernel.
+
+use super::words;
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+
+/// Packets to `dst`, and, where given, of `proto` to one of `dports`, get `mark`. The first rule
+/// of a list that fits decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkRule {
+    /// Never 0.
+    pub mark: u32,
+    /// IP protocol number: TCP or UDP; `None` takes both.
+    #[serde(with = "words::optional_proto", default, skip_serializing_if = "Option::is_none")]
+    pub proto: Option<u8>,
+    /// Destination network, host order, and the length of its prefix, 0 to 32.
+    #[serde(with = "words::prefix")]
+    pub dst: (u32, u8),
+    /// First and last destination port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dports: Option<(u16, u16)>,
+}
+
+impl MarkRule {
+    /// Why the rule cannot be, in a sentence.
+    ///
+    /// # Errors
+    /// Mark 0, an impossible prefix or an empty range of ports.
+    pub fn check(&self) -> Result<(), String> {
+        let (network, length) = self.dst;
+        let host_bits = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+        if self.mark == 0 {
+            return Err("mark 0 means no mark: give 1 or more".into());
+        }
+        if length > 32 || network & host_bits != 0 {
+            let network = Ipv4Addr::from(network);
+            return Err(format!("{network}/{length} is no network: bits are set after the prefix"));
+        }
+        match self.dports {
+            Some((first, last)) if first > last => {
+                Err(format!("ports {first}-{last} are an empty range"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What the kernel accepts, refuses and forces.
+
+use super::*;
+
+const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: 0x0a00_0064, vport: 80 };
+const RS: u32 = 0xc0a8_010b;
+
+fn server(method: ForwardingMethod) -> RealServer {
+    RealServer { rip: RS, rport: 8080, method, weight: 1, u_threshold: 0, l_threshold: 0 }
+}
+
+fn add_service(service: ServiceKey) -> RuleChange {
+    RuleChange::AddService { service, scheduler: SchedulerKind::Rr }
+}
+
+fn add(server: RealServer) -> RuleChange {
+    RuleChange::AddServer { service: WEB, server }
+}
+
+fn web_with(servers: &[RealServer]) -> Rules {
+    let mut rules = Rules::default();
+    rules.apply(&add_service(WEB)).unwrap();
+    for server in servers {
+        rules.apply(&add(server.clone())).unwrap();
+    }
+    rules
+}
+
+#[test]
+fn each_refusal_has_the_kernels_reason() {
+    let masq = server(ForwardingMethod::Masq);
+    let mut rules = web_with(&[masq.clone()]);
+    let other = ServiceKey::Fwmark(9);
+    let absent = RealServer { rip: RS + 1, ..masq.clone() };
+    let crossed = RealServer { u_threshold: 5, l_threshold: 10, ..absent.clone() };
+    let multicast = RealServer { rip: 0xe000_0001, ..masq.clone() };
+    let cases = [
+        (add_service(WEB), RuleError::ServiceExists),
+        (RuleChange::DeleteService { service: other }, RuleError::NoSuchService),
+        (
+            RuleChange::EditService { service: other, scheduler: SchedulerKind::Lc },
+            RuleError::NoSuchService,
+        ),
+        (
+            RuleChange::AddServer { service: other, server: masq.clone() },
+            RuleError::ServiceNotDefined,
+        ),
+        (
+            RuleChange::DeleteServer { service: other, rip: RS, rport: 8080 },
+            RuleError::ServiceNotDefined,
+        ),
+        (add(masq.clone()), RuleError::ServerExists),
+        (add(crossed.clone()), RuleError::OutOfRange),
+        (add(RealServer { weight: 1 << 31, ..absent.clone() }), RuleError::OutOfRange),
+        (add(multicast), RuleError::Invalid),
+        (RuleChange::EditServer { service: WEB, server: absent }, RuleError::NoSuchServer),
+        (RuleChange::EditServer { service: WEB, server: crossed }, RuleError::OutOfRange),
+        (RuleChange::DeleteServer { service: WEB, rip: RS, rport: 80 }, RuleError::NoSuchServer),
+        (
+            add_service(ServiceKey::Address { proto: 6, vip: 0x0a00_0065, vport: 0 }),
+            RuleError::Invalid,
+        ),
+        (add_service(ServiceKey::Fwmark(0)), RuleError::Invalid),
+    ];
+    let before = rules.clone();
+    for (change, reason) in cases {
+        assert_eq!(rules.apply(&change), Err(reason), "{change:?}");
+        assert_eq!(rules, before, "{change:?}");
+    }
+}
+
+#[test]
+fn what_is_not_rewritten_gets_the_services_port_and_masq_keeps_its_own() {
+    for (method, port) in [
+        (ForwardingMethod::Masq, 8080),
+        (ForwardingMethod::Gatewaying, 80),
+        (ForwardingMethod::Ipip, 80),
+    ] {
+        let rules = web_with(&[server(method)]);
+        assert_eq!(rules.get(WEB).unwrap().real_servers[0].rport, port);
+    }
+}
+
+#[test]
+fn a_fwmark_service_keeps_the_port_of_its_real_server() {
+    let mark = ServiceKey::Fwmark(1);
+    let mut rules = Rules::default();
+    rules.apply(&add_service(mark)).unwrap();
+    let change =
+        RuleChange::AddServer { service: mark, server: server(ForwardingMethod::Gatewaying) };
+    rules.apply(&change).unwrap();
+    assert_eq!(rules.get(mark).unwrap().real_servers[0].rport, 8080);
+}
+
+#[test]
+fn changes_apply_whole_or_not_at_all() {
+    let mut rules = web_with(&[]);
+    let before = rules.clone();
+    let changes = [add(server(ForwardingMethod::Masq)), add_service(WEB)];
+    let refused = rules.apply_all(&changes, false).unwrap_err();
+    assert_eq!((refused.at, refused.error), (1, RuleError::ServiceExists));
+    assert_eq!(refused.to_string(), "change 2 of 2: Service already exists");
+    assert_eq!(rules, before);
+
+    rules.apply_all(&[add_service(ServiceKey::Fwmark(3))], true).unwrap();
+    assert_eq!(rules.services().map(|s| s.key).collect::<Vec<_>>(), [ServiceKey::Fwmark(3)]);
+}
+
+#[test]
+fn editing_keeps_the_place_in_the_list_and_flush_leaves_nothing() {
+    let first = server(ForwardingMethod::Masq);
+    let second = RealServer { rip: RS + 1, ..first.clone() };
+    let mut rules = web_with(&[first.clone(), second]);
+    let heavier = RealServer { weight: 9, ..first };
+    rules.apply(&RuleChange::EditServer { service: WEB, server: heavier.clone() }).unwrap();
+    assert_eq!(rules.get(WEB).unwrap().real_servers[0], heavier);
+    rules.apply(&RuleChange::Flush).unwrap();
+    assert!(rules.is_empty());
+}
+
+#[test]
+fn changes_read_back_from_json_as_they_were_written() {
+    let changes = [
+        add_service(WEB),
+        add_service(ServiceKey::Fwmark(7)),
+        add(server(ForwardingMethod::Ipip)),
+        RuleChange::DeleteServer { service: WEB, rip: RS, rport: 80 },
+        RuleChange::Flush,
+    ];
+    for change in changes {
+        let text = serde_json::to_string(&change).unwrap();
+        assert_eq!(serde_json::from_str::<RuleChange>(&text).unwrap(), change, "{text}");
+    }
+    assert_eq!(
+        serde_json::to_string(&add_service(WEB)).unwrap(),
+        r#"{"change":"add_service","service":{"proto":"tcp","vip":"10.0.0.100","vport":80},"scheduler":"rr"}"#
+    );
+    let wrong = r#"{"change":"add_service","service":{"fwmark":1},"scheduler":"sh"}"#;
+    let refused = serde_json::from_str::<RuleChange>(wrong).unwrap_err().to_string();
+    assert!(refused.contains("unknown scheduler `sh'"), "{refused}");
+}
+
+#[test]
+fn mark_rules_that_cannot_be_are_refused() {
+    let rule = MarkRule { mark: 1, proto: Some(6), dst: (0x0a01_0000, 16), dports: Some((80, 89)) };
+    assert_eq!(rule.check(), Ok(()));
+    let text = serde_json::to_string(&rule).unwrap();
+    assert_eq!(text, r#"{"mark":1,"proto":"tcp","dst":"10.1.0.0/16","dports":[80,89]}"#);
+    assert_eq!(serde_json::from_str::<MarkRule>(&text).unwrap(), rule);
+    assert_eq!(MarkRule { dst: (0, 0), ..rule.clone() }.check(), Ok(()));
+    for wrong in [
+        MarkRule { mark: 0, ..rule.clone() },
+        MarkRule { dst: (0x0a01_0001, 16), ..rule.clone() },
+        MarkRule { dports: Some((2, 1)), ..rule.clone() },
+    ] {
+        assert!(wrong.check().is_err(), "{wrong:?}");
+    }
+}

@@ -1,0 +1,203 @@
+//! The words that JSON and the operator use for the data path's types: the one place where
+//! `tcp`, `masq`, `wlc` and dotted addresses become numbers and back.
+
+use dataplane::flow::protocol;
+use dataplane::sched::SchedulerKind;
+use dataplane::service::{ForwardingMethod, ServiceKey};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use std::net::Ipv4Addr;
+
+const SCHEDULERS: [(SchedulerKind, &str); 4] = [
+    (SchedulerKind::Rr, "rr"),
+    (SchedulerKind::Wrr, "wrr"),
+    (SchedulerKind::Lc, "lc"),
+    (SchedulerKind::Wlc, "wlc"),
+];
+
+const METHODS: [(ForwardingMethod, &str); 3] = [
+    (ForwardingMethod::Masq, "masq"),
+    (ForwardingMethod::Ipip, "ipip"),
+    (ForwardingMethod::Gatewaying, "gatewaying"),
+];
+
+const PROTOCOLS: [(u8, &str); 2] = [(protocol::TCP, "tcp"), (protocol::UDP, "udp")];
+
+fn name_of<T: PartialEq + Copy>(table: &[(T, &'static str)], value: T) -> Option<&'static str> {
+    table.iter().find(|row| row.0 == value).map(|row| row.1)
+}
+
+fn value_of<T: Copy>(table: &[(T, &'static str)], name: &str) -> Option<T> {
+    table.iter().find(|row| row.1 == name).map(|row| row.0)
+}
+
+/// ipvsadm's name of a scheduler.
+pub fn scheduler_name(kind: SchedulerKind) -> &'static str {
+    name_of(&SCHEDULERS, kind).unwrap_or("unknown")
+}
+
+/// The scheduler of that name.
+pub fn scheduler_of(name: &str) -> Option<SchedulerKind> {
+    value_of(&SCHEDULERS, name)
+}
+
+/// The API's name of a forwarding method.
+pub fn method_name(method: ForwardingMethod) -> &'static str {
+    name_of(&METHODS, method).unwrap_or("unknown")
+}
+
+/// The forwarding method of that name.
+pub fn method_of(name: &str) -> Option<ForwardingMethod> {
+    value_of(&METHODS, name)
+}
+
+/// `tcp`, `udp`, or the number.
+pub fn proto_name(proto: u8) -> String {
+    name_of(&PROTOCOLS, proto).map_or_else(|| proto.to_string(), str::to_owned)
+}
+
+/// The protocol number that `tcp` or `udp` stands for.
+pub fn proto_of(name: &str) -> Option<u8> {
+    value_of(&PROTOCOLS, name)
+}
+
+/// `10.1.0.0/16` as network and length; a bare address is a network of one.
+pub fn prefix_of(text: &str) -> Option<(u32, u8)> {
+    let (address, length) = text.split_once('/').unwrap_or((text, "32"));
+    let address: Ipv4Addr = address.parse().ok()?;
+    let length = length.parse().ok().filter(|&l| l <= 32)?;
+    Some((address.into(), length))
+}
+
+/// A service key in messages: `tcp 10.0.0.100:80`, `fwmark 7`.
+pub fn key_text(key: ServiceKey) -> String {
+    match key {
+        ServiceKey::Address { proto, vip, vport } => {
+            format!("{} {}:{vport}", proto_name(proto), Ipv4Addr::from(vip))
+        }
+        ServiceKey::Fwmark(mark) => format!("fwmark {mark}"),
+    }
+}
+
+/// `serde(with)` of a value that stands in JSON as one of a table's names.
+macro_rules! by_name {
+    ($(#[$doc:meta])* $module:ident: $type:ty, $what:literal, $to:expr, $from:expr) => {
+        $(#[$doc])*
+        pub mod $module {
+            use super::*;
+            /// Its name.
+            pub fn serialize<S: Serializer>(value: &$type, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str($to(*value).as_ref())
+            }
+            /// The value of a name.
+            pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<$type, D::Error> {
+                let name = String::deserialize(from)?;
+                $from(&name).ok_or_else(|| D::Error::custom(format!(concat!($what, " `{}'"), name)))
+            }
+        }
+    };
+}
+
+by_name! {
+    /// Schedulers, by ipvsadm's name.
+    scheduler: SchedulerKind, "unknown scheduler", scheduler_name, scheduler_of
+}
+by_name! {
+    /// Forwarding methods: `masq`, `ipip`, `gatewaying`.
+    method: ForwardingMethod, "unknown forwarding method", method_name, method_of
+}
+by_name! {
+    /// Protocols: `tcp`, `udp`.
+    proto: u8, "unknown protocol", proto_name, proto_of
+}
+by_name! {
+    /// IPv4 addresses in dotted form, host order in memory.
+    address: u32, "no IPv4 address", |a: u32| Ipv4Addr::from(a).to_string(),
+    |text: &str| text.parse::<Ipv4Addr>().ok().map(u32::from)
+}
+by_name! {
+    /// IPv4 networks, `10.1.0.0/16`.
+    prefix: (u32, u8), "no IPv4 network",
+    |(a, l): (u32, u8)| format!("{}/{l}", Ipv4Addr::from(a)), prefix_of
+}
+
+/// A protocol that may be absent.
+pub mod optional_proto {
+    use super::*;
+    #[derive(Serialize, Deserialize)]
+    struct Form(#[serde(with = "super::proto")] u8);
+    /// Its name or null.
+    pub fn serialize<S: Serializer>(value: &Option<u8>, to: S) -> Result<S::Ok, S::Error> {
+        value.map(Form).serialize(to)
+    }
+    /// The value of a name or null.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u8>, D::Error> {
+        Ok(Option::<Form>::deserialize(from)?.map(|form| form.0))
+    }
+}
+
+/// What a service key is in JSON: `{"proto":"tcp","vip":"10.0.0.100","vport":80}` or
+/// `{"fwmark":7}`.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum KeyForm {
+    Address {
+        #[serde(with = "proto")]
+        proto: u8,
+        #[serde(with = "address")]
+        vip: u32,
+        vport: u16,
+    },
+    Fwmark {
+        fwmark: u32,
+    },
+}
+
+impl From<ServiceKey> for KeyForm {
+    fn from(key: ServiceKey) -> Self {
+        match key {
+            ServiceKey::Address { proto, vip, vport } => KeyForm::Address { proto, vip, vport },
+            ServiceKey::Fwmark(fwmark) => KeyForm::Fwmark { fwmark },
+        }
+    }
+}
+
+impl From<KeyForm> for ServiceKey {
+    fn from(form: KeyForm) -> Self {
+        match form {
+            KeyForm::Address { proto, vip, vport } => ServiceKey::Address { proto, vip, vport },
+            KeyForm::Fwmark { fwmark } => ServiceKey::Fwmark(fwmark),
+        }
+    }
+}
+
+/// Service keys.
+pub mod key {
+    use super::*;
+    /// Its form.
+    pub fn serialize<S: Serializer>(value: &ServiceKey, to: S) -> Result<S::Ok, S::Error> {
+        KeyForm::from(*value).serialize(to)
+    }
+    /// The key of a form.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ServiceKey, D::Error> {
+        KeyForm::deserialize(from).map(Into::into).map_err(|_| {
+            D::Error::custom(
+                "a service is {\"proto\":\"tcp|udp\",\"vip\":…,\"vport\":…} or {\"fwmark\":…}",
+            )
+        })
+    }
+}
+
+/// Service keys that may be absent.
+pub mod optional_key {
+    use super::*;
+    #[derive(Serialize, Deserialize)]
+    struct Form(#[serde(with = "super::key")] ServiceKey);
+    /// Its form or null.
+    pub fn serialize<S: Serializer>(value: &Option<ServiceKey>, to: S) -> Result<S::Ok, S::Error> {
+        value.map(Form).serialize(to)
+    }
+    /// The key of a form or null.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ServiceKey>, D::Error> {
+        Ok(Option::<Form>::deserialize(from)?.map(|form| form.0))
+    }
+}
