@@ -1,0 +1,173 @@
+//! The shape of the file as TOML has it. Numbers and what must be found again for a message keep
+//! their place in the text; ranges and cross references are checked elsewhere. What stands in lists
+//! is parsed there too: the TOML reader would name the list's first line, not the value's.
+
+use super::settings::Idle;
+use super::value::{Device, MacAddr, Prefix};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use toml::Spanned;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) eal: Eal,
+    #[serde(default)]
+    pub(super) daemon: Daemon,
+    #[serde(default)]
+    pub(super) workers: Workers,
+    #[serde(default)]
+    pub(super) table: Table,
+    #[serde(default)]
+    pub(super) port: Vec<Port>,
+    #[serde(default)]
+    pub(super) route: Vec<Route>,
+    #[serde(default)]
+    pub(super) neighbor: Vec<Neighbor>,
+    #[serde(default)]
+    pub(super) service: Vec<Spanned<Service>>,
+    #[serde(default)]
+    pub(super) mark: Vec<Mark>,
+    #[serde(default)]
+    pub(super) sysctl: BTreeMap<Spanned<String>, Spanned<toml::Value>>,
+    #[serde(default)]
+    pub(super) timeouts: Timeouts,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Eal {
+    #[serde(default)]
+    pub(super) args: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Daemon {
+    pub(super) socket: Option<Spanned<PathBuf>>,
+    pub(super) group: Option<Spanned<String>>,
+    pub(super) log: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Workers {
+    pub(super) count: Option<Spanned<i64>>,
+    pub(super) cores: Option<Spanned<Vec<Spanned<i64>>>>,
+    pub(super) idle: Option<Idle>,
+    pub(super) control_core: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Table {
+    pub(super) connections: Option<Spanned<i64>>,
+    pub(super) side: Option<Spanned<i64>>,
+    pub(super) huge_pages: Option<bool>,
+    pub(super) buffers: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Port {
+    pub(super) name: Spanned<String>,
+    pub(super) device: Spanned<Device>,
+    pub(super) mac: Option<Spanned<MacAddr>>,
+    pub(super) mtu: Option<Spanned<i64>>,
+    pub(super) queues: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) promiscuous: bool,
+    pub(super) twin: Option<bool>,
+    #[serde(default)]
+    pub(super) addresses: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) vlan: Vec<Vlan>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Vlan {
+    pub(super) id: Spanned<i64>,
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) twin: Option<bool>,
+    #[serde(default)]
+    pub(super) addresses: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Route {
+    pub(super) prefix: Spanned<Prefix>,
+    pub(super) via: Option<Spanned<Ipv4Addr>>,
+    pub(super) interface: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Neighbor {
+    pub(super) address: Spanned<Ipv4Addr>,
+    pub(super) mac: Spanned<MacAddr>,
+    pub(super) interface: Spanned<String>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Protocol {
+    Tcp,
+    Udp,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Service {
+    pub(super) fwmark: Option<Spanned<i64>>,
+    pub(super) protocol: Option<Spanned<Protocol>>,
+    pub(super) address: Option<Spanned<Ipv4Addr>>,
+    pub(super) port: Option<Spanned<i64>>,
+    pub(super) scheduler: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) server: Vec<Server>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) address: Spanned<Ipv4Addr>,
+    pub(super) port: Option<Spanned<i64>>,
+    pub(super) method: Option<Method>,
+    pub(super) weight: Option<Spanned<i64>>,
+    pub(super) u_threshold: Option<Spanned<i64>>,
+    pub(super) l_threshold: Option<Spanned<i64>>,
+}
+
+/// Forwarding methods by ipvsadm's long options, and by keepalived's `lvs_method` words.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Method {
+    #[serde(alias = "NAT")]
+    Masq,
+    #[serde(alias = "DR")]
+    Gatewaying,
+    #[serde(alias = "TUN")]
+    Ipip,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mark {
+    pub(super) mark: Spanned<i64>,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) destination: Option<Spanned<Prefix>>,
+    pub(super) ports: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Timeouts {
+    pub(super) tcp: Option<Spanned<i64>>,
+    pub(super) tcpfin: Option<Spanned<i64>>,
+    pub(super) udp: Option<Spanned<i64>>,
+}
