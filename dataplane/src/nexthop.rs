@@ -5,7 +5,7 @@
 //! same link) and never changes its meaning; what is behind it may change with every table.
 
 use crate::ids::{InterfaceId, NextHopId, PortId};
-use std::collections::HashMap;
+use ahash::AHashMap;
 
 /// One resolved or unresolved next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl NextHop {
 #[derive(Debug, Clone)]
 pub struct NextHops {
     entries: Vec<NextHop>,
-    by_target: HashMap<u32, NextHopId>,
+    by_target: AHashMap<u32, NextHopId>,
 }
 
 impl NextHops {
@@ -110,4 +110,38 @@ impl Default for NextHops {
 pub struct ResolveRequest {
     /// Address to be reached, host order.
     pub target: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn towards(target: u32) -> NextHop {
+        NextHop { target, neighbor: target, ..NextHop::NONE }
+    }
+
+    #[test]
+    fn an_entry_is_found_by_its_id_and_its_target() {
+        let hops = NextHops::new(vec![NextHop::NONE, towards(7), towards(8)]);
+        assert_eq!(hops.find(8), Some(NextHopId(2)));
+        assert_eq!(hops.get(NextHopId(2)).target, 8);
+    }
+
+    #[test]
+    fn no_next_hop_stands_for_no_target() {
+        let hops = NextHops::default();
+        assert_eq!(hops.find(0), None);
+        assert_eq!(hops.get(NextHopId::NONE).state, NextHopState::NoRoute);
+    }
+
+    #[test]
+    fn an_id_newer_than_the_table_has_no_route() {
+        assert_eq!(NextHops::default().get(NextHopId(9)), &NextHop::NONE);
+    }
+
+    #[test]
+    #[should_panic = "entry 0"]
+    fn a_table_without_the_empty_entry_is_refused() {
+        let _ = NextHops::new(vec![towards(7)]);
+    }
 }

@@ -1,1 +1,81 @@
-//! Protocol state machines.
+//! Per-protocol state of a conn, its timeouts and its names.
+//!
+//! A state is the kernel's number (`include/net/ip_vs.h`), so that listings, the sync protocol and
+//! counters need no translation. The number means nothing without the protocol.
+
+pub mod tcp;
+pub mod udp;
+
+use crate::flow::protocol;
+
+/// How long a conn of each state lives without a packet, in [ticks](crate::time::TICKS_PER_SECOND).
+/// `ipvsadm --set` changes the entries of TCP's ESTABLISHED and FIN_WAIT and UDP's, nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// By TCP state.
+    pub tcp: [u32; tcp::STATES],
+    /// UDP has one state.
+    pub udp: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts { tcp: tcp::DEFAULT_TIMEOUTS, udp: udp::DEFAULT_TIMEOUT }
+    }
+}
+
+impl Timeouts {
+    /// Ticks a conn of IP protocol `proto` stays in `state` without a packet.
+    #[inline]
+    pub fn timeout(&self, proto: u8, state: u8) -> u32 {
+        match proto {
+            protocol::TCP => self.tcp[usize::from(state) % tcp::STATES],
+            _ => self.udp,
+        }
+    }
+}
+
+/// The state's name in `ipvsadm -Lnc`: `NONE` for a number that is none.
+pub fn name(proto: u8, state: u8) -> &'static str {
+    match proto {
+        protocol::TCP => tcp::NAMES.get(usize::from(state)).copied().unwrap_or("NONE"),
+        protocol::UDP => udp::NAME,
+        _ => "NONE",
+    }
+}
+
+/// Whether the state counts as ActiveConn rather than InActConn.
+#[inline]
+pub fn is_active(proto: u8, state: u8) -> bool {
+    proto == protocol::TCP && tcp::is_active(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::ticks;
+
+    #[test]
+    fn default_timeouts_are_the_kernels() {
+        let seconds = [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120];
+        let timeouts = Timeouts::default();
+        for (state, seconds) in seconds.into_iter().enumerate() {
+            assert_eq!(timeouts.timeout(protocol::TCP, state as u8), ticks(seconds), "{state}");
+        }
+        assert_eq!(timeouts.timeout(protocol::UDP, udp::NORMAL), ticks(300));
+    }
+
+    #[test]
+    fn names_are_those_ipvsadm_prints() {
+        assert_eq!(name(protocol::TCP, tcp::state::SYN_RECV), "SYN_RECV");
+        assert_eq!(name(protocol::TCP, tcp::state::SYNACK), "SYNACK");
+        assert_eq!(name(protocol::UDP, udp::NORMAL), "UDP");
+        assert_eq!(name(protocol::TCP, 200), "NONE");
+    }
+
+    #[test]
+    fn udp_is_never_active() {
+        assert!((0..=255).all(|state| !is_active(protocol::UDP, state)));
+        assert!(is_active(protocol::TCP, tcp::state::SYN_RECV));
+    }
+}

@@ -1,8 +1,10 @@
 //! Virtual services and destinations as workers see them: one immutable table a generation.
 
 mod table;
+mod thresholds;
 
-pub use table::{MarkRule, ServiceTable, Timeouts};
+pub use crate::proto::Timeouts;
+pub use table::{MarkRule, ServiceTable, Settings};
 
 use crate::ids::{DestId, NextHopId, ServiceId};
 use crate::sched::SchedulerKind;
@@ -85,4 +87,41 @@ pub struct DestShared {
     pub conns: AtomicU32,
     /// `IP_VS_DEST_F_OVERLOAD`: set and cleared by the rules of `ip_vs_conn.c`.
     pub overloaded: AtomicBool,
+}
+
+#[cfg(test)]
+pub(crate) mod example {
+    //! Services for tests.
+
+    use super::*;
+
+    /// A destination with that id as the last byte of its address, too.
+    pub fn dest(id: u32, weight: u32) -> Dest {
+        Dest {
+            id: DestId(id),
+            rip: 0xc0a8_0100 | id,
+            rport: 80,
+            weight,
+            method: ForwardingMethod::Masq,
+            u_threshold: 0,
+            l_threshold: 0,
+            next_hop: NextHopId::NONE,
+            shared: Arc::default(),
+        }
+    }
+
+    /// A round-robin service of these destinations, in the list's order.
+    pub fn service(dests: Vec<Dest>) -> Service {
+        let weights = || dests.iter().map(|dest| dest.weight).filter(|&weight| weight > 0);
+        let divisor = |&candidate: &u32| weights().all(|weight| weight % candidate == 0);
+        let max_weight = weights().max().unwrap_or(0);
+        Service {
+            id: ServiceId(1),
+            key: ServiceKey::Address { proto: 6, vip: 0x0a00_0064, vport: 80 },
+            scheduler: SchedulerKind::Rr,
+            weight_gcd: (1..=max_weight).rev().find(divisor).unwrap_or(1),
+            max_weight,
+            dests,
+        }
+    }
 }

@@ -1,0 +1,144 @@
+//! TCP's states as a balancer between the ends can know them (`ip_vs_proto_tcp.c`).
+
+use crate::time::ticks;
+
+/// How many states there are.
+pub const STATES: usize = 11;
+
+/// `IP_VS_TCP_S_*`.
+pub mod state {
+    /// A conn before its first packet.
+    pub const NONE: u8 = 0;
+    /// Both ends agreed, as far as seen.
+    pub const ESTABLISHED: u8 = 1;
+    /// The real server opens.
+    pub const SYN_SENT: u8 = 2;
+    /// The client opens.
+    pub const SYN_RECV: u8 = 3;
+    /// The real server closed, or the client where only its side is seen.
+    pub const FIN_WAIT: u8 = 4;
+    /// Both closed.
+    pub const TIME_WAIT: u8 = 5;
+    /// Reset.
+    pub const CLOSE: u8 = 6;
+    /// The client closed.
+    pub const CLOSE_WAIT: u8 = 7;
+    /// Waits for the last ACK.
+    pub const LAST_ACK: u8 = 8;
+    /// Awaits a SYN.
+    pub const LISTEN: u8 = 9;
+    /// Half-open under `secure_tcp`.
+    pub const SYNACK: u8 = 10;
+}
+
+/// Flags of byte 13 of the TCP header that decide (RFC 9293 section 3.1).
+pub mod flag {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// The acknowledgement field counts.
+    pub const ACK: u8 = 0x10;
+}
+
+/// By state, as `ipvsadm -Lnc` prints them.
+pub const NAMES: [&str; STATES] = [
+    "NONE",
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "SYNACK",
+];
+
+/// By state, in ticks.
+pub const DEFAULT_TIMEOUTS: [u32; STATES] = [
+    ticks(2),
+    ticks(900),
+    ticks(120),
+    ticks(60),
+    ticks(120),
+    ticks(120),
+    ticks(10),
+    ticks(60),
+    ticks(30),
+    ticks(120),
+    ticks(120),
+];
+
+/// Who sent the packet, and whether the other side is seen at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Side {
+    /// The client, of a conn whose replies pass here too.
+    Input = 0,
+    /// The real server.
+    Output = 1,
+    /// The client, of a conn whose replies go past here: gatewaying and ipip (NOOUTPUT).
+    InputOnly = 2,
+}
+
+/// The state after a packet with these flags (byte 13 of the TCP header). The first of RST, SYN,
+/// FIN, ACK that is set decides; none of them closes.
+#[inline]
+pub fn next(state: u8, side: Side, tcp_flags: u8) -> u8 {
+    NEXT[side as usize][event(tcp_flags)][usize::from(state) % STATES]
+}
+
+/// Whether the state counts as ActiveConn rather than InActConn.
+#[inline]
+pub fn is_active(state: u8) -> bool {
+    use self::state::{ESTABLISHED, SYN_RECV, SYN_SENT, SYNACK};
+    const ACTIVE: u32 = 1 << ESTABLISHED | 1 << SYN_SENT | 1 << SYN_RECV | 1 << SYNACK;
+    state < 32 && ACTIVE & 1 << state != 0
+}
+
+/// Row of [`NEXT`].
+#[inline]
+fn event(tcp_flags: u8) -> usize {
+    let first = [flag::RST, flag::SYN, flag::FIN, flag::ACK];
+    first.iter().position(|&flag| tcp_flags & flag != 0).unwrap_or(first.len())
+}
+
+/// By side, event (RST, SYN, FIN, ACK, none) and state.
+const NEXT: [[[u8; STATES]; 5]; 3] = {
+    use self::state::{
+        CLOSE as CL, CLOSE_WAIT as CW, ESTABLISHED as ES, FIN_WAIT as FW, LAST_ACK as LA,
+        LISTEN as LI, SYN_RECV as SR, SYN_SENT as SS, TIME_WAIT as TW,
+    };
+    const NONE: [u8; STATES] = [CL; STATES];
+    [
+        [
+            // NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
+            [CL, CL, CL, SR, CL, CL, CL, CL, CL, LI, SR],
+            [SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR],
+            [CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, TW],
+            [ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES],
+            NONE,
+        ],
+        [
+            [CL, CL, SS, CL, CL, TW, CL, CL, CL, CL, CL],
+            [SS, ES, SS, SR, SS, SS, SS, SS, SS, LI, SR],
+            [TW, FW, SS, TW, FW, TW, CL, TW, LA, LI, TW],
+            [ES, ES, SS, ES, FW, TW, CL, CW, LA, ES, ES],
+            NONE,
+        ],
+        [
+            [CL, CL, CL, SR, CL, CL, CL, CL, CL, LI, CL],
+            [SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR],
+            [CL, FW, SS, TW, FW, TW, CL, CW, LA, LI, TW],
+            [ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES],
+            NONE,
+        ],
+    ]
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! Each scheduler against a literal one, and what only several workers or snapshots show.
+
+use super::*;
+use crate::service::example::{dest, service};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Conns by destination: (active, inactive).
+#[derive(Debug, Default)]
+pub struct Counts(pub HashMap<DestId, (u32, u32)>);
+
+impl Loads for Counts {
+    fn active(&self, dest: DestId) -> u32 {
+        self.0.get(&dest).map_or(0, |counts| counts.0)
+    }
+
+    fn inactive(&self, dest: DestId) -> u32 {
+        self.0.get(&dest).map_or(0, |counts| counts.1)
+    }
+}
+
+fn of_kind(scheduler: SchedulerKind, weights: &[u32]) -> Service {
+    let dests = (1..).zip(weights).map(|(id, &weight)| dest(id, weight)).collect();
+    Service { scheduler, ..service(dests) }
+}
+
+fn picks(scheduler: &mut Scheduler, service: &Service, count: usize) -> Vec<Option<usize>> {
+    (0..count).map(|_| scheduler.schedule(service, &Counts::default())).collect()
+}
+
+fn names(service: &Service, scheduler: &mut Scheduler, count: usize) -> String {
+    let letter = |at: usize| char::from(b'A' - 1 + service.dests[at].id.0 as u8);
+    let picks = picks(scheduler, service, count);
+    picks.into_iter().map(|pick| pick.map_or('-', letter)).collect()
+}
+
+fn overload(service: &Service, rng: &mut fastrand::Rng, one_in: u8) {
+    for dest in &service.dests {
+        dest.shared.overloaded.store(rng.u8(..one_in) == 0, Relaxed);
+    }
+}
+
+fn with_thresholds(mut service: Service) -> Service {
+    service.dests.iter_mut().for_each(|dest| dest.u_threshold = 1);
+    service
+}
+
+/// `ip_vs_wrr.c` step by step, without leaving out a round.
+struct LiteralWrr {
+    last: Option<usize>,
+    level: i64,
+}
+
+impl LiteralWrr {
+    fn choose(&mut self, service: &Service) -> Option<usize> {
+        let step = i64::from(service.weight_gcd);
+        let top = i64::from(service.max_weight) - (step - 1);
+        let began = self.last;
+        let (mut lowest, mut restarted, mut stop, mut at) = (false, false, None, began);
+        if top == 0 {
+            return None;
+        }
+        loop {
+            for next in at.map_or(0, |at| at + 1)..service.dests.len() {
+                let dest = &service.dests[next];
+                if !dest.is_overloaded() && i64::from(dest.weight) >= self.level {
+                    self.last = Some(next);
+                    return self.last;
+                }
+                if Some(next) == stop {
+                    self.last = stop;
+                    return None;
+                }
+            }
+            at = None;
+            self.level -= step;
+            if self.level <= 0 {
+                self.level = top;
+                if lowest || began.is_none() {
+                    self.last = None;
+                    return None;
+                }
+                restarted = true;
+            }
+            lowest = self.level <= step;
+            if lowest && restarted {
+                stop = began;
+            }
+        }
+    }
+}
+
+#[test]
+fn names_lead_back_to_the_scheduler() {
+    for kind in SchedulerKind::ALL {
+        assert_eq!(SchedulerKind::from_name(kind.name()), Some(kind));
+    }
+    assert_eq!(SchedulerKind::from_name("WRR"), None);
+}
+
+#[test]
+fn wrr_chooses_as_the_literal_walk_whatever_is_overloaded() {
+    for seed in 0..300 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let scale = rng.u32(1..4);
+        let weights: Vec<u32> = (0..rng.usize(..7)).map(|_| scale * rng.u32(..6)).collect();
+        let service = with_thresholds(of_kind(SchedulerKind::Wrr, &weights));
+        let mut ours = Scheduler::new(&service, WorkerId(0));
+        let top = i64::from(service.max_weight) - (i64::from(service.weight_gcd) - 1);
+        let mut literal = LiteralWrr { last: None, level: top };
+        for step in 0..300 {
+            if rng.u8(..4) == 0 {
+                let one_in = rng.u8(1..5);
+                overload(&service, &mut rng, one_in);
+            }
+            let pick = ours.schedule(&service, &Counts::default());
+            assert_eq!(pick, literal.choose(&service), "seed {seed} step {step} {weights:?}");
+        }
+    }
+}
+
+#[test]
+fn wrr_gives_turns_in_proportion_to_weights() {
+    let service = of_kind(SchedulerKind::Wrr, &[4, 3, 2]);
+    let mut scheduler = Scheduler::new(&service, WorkerId(0));
+    assert_eq!(names(&service, &mut scheduler, 18), "AABABCABCAABABCABC");
+}
+
+#[test]
+fn wrr_costs_the_same_with_the_widest_weights() {
+    let service = of_kind(SchedulerKind::Wrr, &[1, 65_535]);
+    let mut scheduler = Scheduler::new(&service, WorkerId(0));
+    let picks = picks(&mut scheduler, &service, 2 * 65_536);
+    assert_eq!(picks.iter().filter(|pick| **pick == Some(0)).count(), 2);
+}
+
+#[test]
+fn wrr_begins_again_at_the_head_after_any_edit_but_not_without_one() {
+    let service = of_kind(SchedulerKind::Wrr, &[1, 1, 1]);
+    let mut scheduler = Scheduler::new(&service, WorkerId(0));
+    assert_eq!(names(&service, &mut scheduler, 2), "AB");
+    scheduler.rebase(&service, &service.clone());
+    assert_eq!(names(&service, &mut scheduler, 3), "CAB");
+    let edited = with_thresholds(service.clone());
+    scheduler.rebase(&service, &edited);
+    assert_eq!(names(&edited, &mut scheduler, 2), "AB");
+}
+
+#[test]
+fn rr_skips_the_quiesced_and_the_overloaded_and_gives_up_when_all_are() {
+    let service = with_thresholds(of_kind(SchedulerKind::Rr, &[1, 0, 2, 1]));
+    let mut scheduler = Scheduler::new(&service, WorkerId(0));
+    assert_eq!(names(&service, &mut scheduler, 4), "ACDA");
+    service.dests[2].shared.overloaded.store(true, Relaxed);
+    assert_eq!(names(&service, &mut scheduler, 3), "DAD");
+    service.dests.iter().for_each(|dest| dest.shared.overloaded.store(true, Relaxed));
+    assert_eq!(names(&service, &mut scheduler, 2), "--");
+}
+
+#[test]
+fn rr_goes_on_with_the_successor_of_a_deleted_destination() {
+    let old = of_kind(SchedulerKind::Rr, &[1; 5]);
+    for last in 0..5 {
+        let mut scheduler = Scheduler::new(&old, WorkerId(0));
+        picks(&mut scheduler, &old, last + 1);
+        let kept = old.dests.iter().filter(|dest| dest.id != old.dests[last].id);
+        let new = Service { dests: kept.cloned().collect(), ..old.clone() };
+        scheduler.rebase(&old, &new);
+        let next = scheduler.schedule(&new, &Counts::default()).unwrap();
+        assert_eq!(new.dests[next].id, old.dests[(last + 1) % 5].id);
+    }
+}
+
+#[test]
+fn another_scheduler_begins_anew() {
+    let rr = of_kind(SchedulerKind::Rr, &[1, 2]);
+    let wrr = of_kind(SchedulerKind::Wrr, &[1, 2]);
+    let mut scheduler = Scheduler::new(&rr, WorkerId(0));
+    picks(&mut scheduler, &rr, 1);
+    scheduler.rebase(&rr, &wrr);
+    assert_eq!(names(&wrr, &mut scheduler, 3), "BAB");
+    scheduler.rebase(&wrr, &rr);
+    assert_eq!(names(&rr, &mut scheduler, 2), "AB");
+}
+
+#[test]
+fn workers_begin_where_worker_0_would_be_after_as_many_choices() {
+    for kind in [SchedulerKind::Rr, SchedulerKind::Wrr] {
+        let service = of_kind(kind, &[3, 1, 2]);
+        for worker in 0..64 {
+            let mut first = Scheduler::new(&service, WorkerId(0));
+            picks(&mut first, &service, worker.into());
+            let mut own = Scheduler::new(&service, WorkerId(worker));
+            assert_eq!(picks(&mut own, &service, 6), picks(&mut first, &service, 6));
+        }
+    }
+}
+
+#[test]
+fn least_connections_are_exact_among_random_loads() {
+    for seed in 0..500 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let weights: Vec<u32> = (0..rng.usize(..9)).map(|_| rng.u32(..4)).collect();
+        let loads = (1..9).map(|id| (DestId(id), (rng.u32(..3), rng.u32(..600)))).collect();
+        let loads = Counts(loads);
+        for kind in [SchedulerKind::Lc, SchedulerKind::Wlc] {
+            let service = with_thresholds(of_kind(kind, &weights));
+            overload(&service, &mut rng, 5);
+            let pick = Scheduler::new(&service, WorkerId(0)).schedule(&service, &loads);
+            assert_eq!(pick, least_literally(&service, &loads), "seed {seed} {weights:?}");
+        }
+    }
+}
+
+/// `ip_vs_lc.c` and `ip_vs_wlc.c`: a later one wins only if it is strictly better.
+fn least_literally(service: &Service, loads: &Counts) -> Option<usize> {
+    let mut least: Option<(usize, u128)> = None;
+    for (at, dest) in service.dests.iter().enumerate() {
+        if dest.weight == 0 || dest.is_overloaded() {
+            continue;
+        }
+        let load = u128::from(loads.active(dest.id)) * 256 + u128::from(loads.inactive(dest.id));
+        let weight = |at: usize| match service.scheduler {
+            SchedulerKind::Wlc => u128::from(service.dests[at].weight),
+            _ => 1,
+        };
+        if least.is_none_or(|(best, than)| than * weight(at) > load * weight(best)) {
+            least = Some((at, load));
+        }
+    }
+    least.map(|(at, _)| at)
+}
+
+#[test]
+fn wlc_compares_beyond_32_bits() {
+    let service = of_kind(SchedulerKind::Wlc, &[65_535, 65_534]);
+    let loads = Counts([(DestId(1), (40_000_000, 0)), (DestId(2), (39_999_000, 0))].into());
+    let pick = Scheduler::new(&service, WorkerId(0)).schedule(&service, &loads);
+    assert_eq!(pick, least_literally(&service, &loads));
+}
