@@ -38,6 +38,7 @@ pub mod ids;
 pub mod limits;
 pub mod prefetch;
 pub mod time;
+pub mod twin_ring;
 pub mod verdict;
 pub mod wire;
 

@@ -39,6 +39,9 @@ pub const HAND_OVER_RING: usize = 2048;
 /// Room of a worker's punt ring, by class in order of priority.
 pub const PUNT_RING: [usize; crate::verdict::PuntClass::COUNT] = [512, 512, 256, 512];
 
+/// Room of the ring from the kernel twins to one worker.
+pub const FROM_TWIN_RING: usize = 512;
+
 /// Expired or re-filed conns a turn of the worker's loop handles at most.
 pub const EXPIRE_BATCH: usize = 64;
 
