@@ -1,0 +1,100 @@
+//! The names under `net.ipv4.vs`.
+
+use super::protocol::{ApiError, ErrorCode};
+
+/// Names with a meaning here, and the range of their values.
+pub const SUPPORTED: [(&str, i64, i64); 5] = [
+    ("conn_reuse_mode", 0, 3),
+    ("expire_nodest_conn", 0, 1),
+    ("nat_icmp_send", 0, 1),
+    ("pmtu_disc", 0, 1),
+    ("sloppy_tcp", 0, 1),
+];
+
+/// Names of the kernel's that are known, and do nothing here.
+const KNOWN: [&str; 24] = [
+    "am_droprate",
+    "amemthresh",
+    "backup_only",
+    "cache_bypass",
+    "conntrack",
+    "drop_entry",
+    "drop_packet",
+    "expire_quiescent_template",
+    "ignore_tunneled",
+    "lblc_expiration",
+    "lblcr_expiration",
+    "run_estimation",
+    "schedule_icmp",
+    "secure_tcp",
+    "sloppy_sctp",
+    "snat_reroute",
+    "sync_persist_mode",
+    "sync_ports",
+    "sync_qlen_max",
+    "sync_refresh_period",
+    "sync_retries",
+    "sync_sock_size",
+    "sync_threshold",
+    "sync_version",
+];
+
+/// The bare name in `net.ipv4.vs.NAME`, `net/ipv4/vs/NAME` or `NAME`.
+pub fn bare(key: &str) -> &str {
+    let key = key.strip_prefix("/proc/sys/").unwrap_or(key);
+    ["net.ipv4.vs.", "net/ipv4/vs/"].iter().find_map(|p| key.strip_prefix(p)).unwrap_or(key)
+}
+
+/// The bare name, if it has a meaning here.
+///
+/// # Errors
+/// [`ErrorCode::NotSupported`] for a name that only the kernel gives a meaning,
+/// [`ErrorCode::UnknownKey`] for no name at all.
+pub fn check_key(key: &str) -> Result<&str, ApiError> {
+    let name = bare(key);
+    if SUPPORTED.iter().any(|row| row.0 == name) {
+        return Ok(name);
+    }
+    Err(if KNOWN.contains(&name) {
+        let message = format!("net.ipv4.vs.{name} is not supported by this version of Sluice");
+        ApiError::new(ErrorCode::NotSupported, message)
+    } else {
+        let message = format!("net.ipv4.vs.{name} is no name of IPVS");
+        ApiError::new(ErrorCode::UnknownKey, message)
+    })
+}
+
+/// The number to set `key` to.
+///
+/// # Errors
+/// As [`check_key`], or [`ErrorCode::BadValue`] for what is no number or out of range.
+pub fn check_value(key: &str, value: &str) -> Result<i64, ApiError> {
+    let name = check_key(key)?;
+    let range = SUPPORTED.iter().find(|row| row.0 == name).map_or(0..=0, |row| row.1..=row.2);
+    value.trim().parse().ok().filter(|n| range.contains(n)).ok_or_else(|| {
+        let (low, high) = (range.start(), range.end());
+        let message = format!("net.ipv4.vs.{name} takes {low} to {high}, not `{value}'");
+        ApiError::new(ErrorCode::BadValue, message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_be_bare_dotted_or_a_path() {
+        for key in ["net.ipv4.vs.sloppy_tcp", "net/ipv4/vs/sloppy_tcp", "sloppy_tcp"] {
+            assert_eq!(check_key(key), Ok("sloppy_tcp"));
+        }
+    }
+
+    #[test]
+    fn unknown_names_unsupported_names_and_bad_values_are_told_apart() {
+        assert!(check_key("drop_entry").unwrap_err().is(ErrorCode::NotSupported));
+        assert!(check_key("drop_entries").unwrap_err().is(ErrorCode::UnknownKey));
+        assert_eq!(check_value("conn_reuse_mode", "2"), Ok(2));
+        assert!(check_value("conn_reuse_mode", "x").unwrap_err().is(ErrorCode::BadValue));
+        assert!(check_value("sloppy_tcp", "2").unwrap_err().is(ErrorCode::BadValue));
+    }
+}
