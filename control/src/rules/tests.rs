@@ -29,7 +29,7 @@ fn web_with(servers: &[RealServer]) -> Rules {
 #[test]
 fn each_refusal_has_the_kernels_reason() {
     let masq = server(ForwardingMethod::Masq);
-    let mut rules = web_with(&[masq.clone()]);
+    let mut rules = web_with(std::slice::from_ref(&masq));
     let other = ServiceKey::Fwmark(9);
     let absent = RealServer { rip: RS + 1, ..masq.clone() };
     let crossed = RealServer { u_threshold: 5, l_threshold: 10, ..absent.clone() };

@@ -7,13 +7,6 @@ use dataplane::service::{ForwardingMethod, ServiceKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::net::Ipv4Addr;
 
-const SCHEDULERS: [(SchedulerKind, &str); 4] = [
-    (SchedulerKind::Rr, "rr"),
-    (SchedulerKind::Wrr, "wrr"),
-    (SchedulerKind::Lc, "lc"),
-    (SchedulerKind::Wlc, "wlc"),
-];
-
 const METHODS: [(ForwardingMethod, &str); 3] = [
     (ForwardingMethod::Masq, "masq"),
     (ForwardingMethod::Ipip, "ipip"),
@@ -28,16 +21,6 @@ fn name_of<T: PartialEq + Copy>(table: &[(T, &'static str)], value: T) -> Option
 
 fn value_of<T: Copy>(table: &[(T, &'static str)], name: &str) -> Option<T> {
     table.iter().find(|row| row.1 == name).map(|row| row.0)
-}
-
-/// ipvsadm's name of a scheduler.
-pub fn scheduler_name(kind: SchedulerKind) -> &'static str {
-    name_of(&SCHEDULERS, kind).unwrap_or("unknown")
-}
-
-/// The scheduler of that name.
-pub fn scheduler_of(name: &str) -> Option<SchedulerKind> {
-    value_of(&SCHEDULERS, name)
 }
 
 /// The API's name of a forwarding method.
@@ -99,7 +82,7 @@ macro_rules! by_name {
 
 by_name! {
     /// Schedulers, by ipvsadm's name.
-    scheduler: SchedulerKind, "unknown scheduler", scheduler_name, scheduler_of
+    scheduler: SchedulerKind, "unknown scheduler", SchedulerKind::name, SchedulerKind::from_name
 }
 by_name! {
     /// Forwarding methods: `masq`, `ipip`, `gatewaying`.
