@@ -49,4 +49,9 @@ pub trait Queue {
     fn rx_burst(&mut self, into: &mut Vec<Self::Packet>, room: usize) -> usize;
     /// Sends from the front of `packets` what the queue takes, removing it; the rest stays.
     fn tx_burst(&mut self, packets: &mut Vec<Self::Packet>);
+    /// Frames dropped on receiving since this was last asked, because they lay in several buffers:
+    /// nothing here reads past the first. They are in no count of [`Queue::rx_burst`].
+    fn refused(&mut self) -> u64 {
+        0
+    }
 }
