@@ -24,6 +24,8 @@ pub mod proto;
 
 pub mod forward;
 
+pub mod punt;
+
 pub mod nexthop;
 pub mod route;
 

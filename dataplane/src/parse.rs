@@ -1,1 +1,133 @@
-//! A frame becomes headers and a flow key.
+//! From bytes to headers and flow key, or to the reason why not. Any bytes: nothing here panics.
+//!
+//! A plain TCP or UDP packet costs its first cache line and no more: addresses, ports and TCP flags
+//! all lie in the first 48 bytes of an untagged frame. L4 checksums are not looked at: a wrong one
+//! stays wrong on its way through (as in the kernel), and the end drops it.
+
+mod icmp;
+mod ipv4;
+mod ipv6;
+
+use crate::flow::FlowKey;
+use crate::verdict::{DropReason, PuntClass};
+use crate::wire::ethernet::{self, ethertype};
+
+/// Where things are in a whole (unfragmented) TCP or UDP packet over IPv4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Headers {
+    /// The flow, as the packet carries it.
+    pub key: FlowKey,
+    /// VLAN id, 0 for none.
+    pub vlan: u16,
+    /// Total length of the IP packet, bytes; the frame may be longer (Ethernet padding).
+    pub ip_len: u16,
+    /// Offset of the IP header in the frame: 14 or 18.
+    pub l3: u8,
+    /// Offset of the TCP or UDP header in the frame.
+    pub l4: u8,
+    /// The TCP flags byte; 0 for UDP.
+    pub tcp_flags: u8,
+    /// Time to live.
+    pub ttl: u8,
+    /// Type of service.
+    pub tos: u8,
+    /// Don't fragment.
+    pub df: bool,
+}
+
+/// Where things are in a whole ICMP message over IPv4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IcmpHeaders {
+    /// Source address, host order.
+    pub src: u32,
+    /// Destination address, host order.
+    pub dst: u32,
+    quoted: FlowKey,
+    /// VLAN id, 0 for none.
+    pub vlan: u16,
+    /// Total length of the IP packet, bytes.
+    pub ip_len: u16,
+    /// Offset of the IP header in the frame.
+    pub l3: u8,
+    /// Offset of the ICMP header in the frame; the quoted IP header is 8 bytes further.
+    pub l4: u8,
+    /// Time to live.
+    pub ttl: u8,
+    /// ICMP type.
+    pub kind: u8,
+    /// ICMP code.
+    pub code: u8,
+    quoted_l4: u8,
+}
+
+impl IcmpHeaders {
+    /// For an error about a flow (types 3, 4 and 11): the key as the quoted packet carries it, so
+    /// the *sender* of that packet is its `src`. Ports are 0 unless it is TCP or UDP.
+    #[inline]
+    pub fn quoted(&self) -> Option<FlowKey> {
+        (self.quoted_l4 != 0).then_some(self.quoted)
+    }
+
+    /// Offset of the quoted packet's L4 header in the frame, if there is a [`Self::quoted`] flow.
+    /// At least the four bytes of the ports are there.
+    #[inline]
+    pub fn quoted_l4(&self) -> Option<usize> {
+        (self.quoted_l4 != 0).then_some(usize::from(self.quoted_l4))
+    }
+}
+
+/// A fragment of an IPv4 datagram: the first, or a later one without an L4 header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FragmentHeaders {
+    /// Source address, host order.
+    pub src: u32,
+    /// Destination address, host order.
+    pub dst: u32,
+    /// IP identification, which all fragments of the datagram share.
+    pub id: u16,
+    /// VLAN id, 0 for none.
+    pub vlan: u16,
+    /// IP protocol.
+    pub proto: u8,
+    /// Offset of the IP header in the frame.
+    pub l3: u8,
+    /// Whether it is the first fragment.
+    pub first: bool,
+}
+
+/// What a frame turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parsed {
+    /// A whole TCP or UDP packet over IPv4.
+    Flow(Headers),
+    /// TCP or UDP over IPv4 whose header ends after the ports, so `tcp_flags` is 0: IPVS counts such
+    /// a packet for the conn it belongs to and then drops it; it never opens one.
+    /// [`DropReason::BadL4Header`].
+    CutFlow(Headers),
+    /// A whole ICMP message over IPv4.
+    Icmp(IcmpHeaders),
+    /// A fragment over IPv4.
+    Fragment(FragmentHeaders),
+    /// Linux's, whatever it holds: the class and the VLAN id (0 for none) it goes with.
+    Other(PuntClass, u16),
+    /// Nothing that could be forwarded or punted.
+    Drop(DropReason),
+}
+
+/// Reads the headers of a frame. IPv4 headers must be true in lengths and checksum, and the L4
+/// header must be there: what the kernel's `ip_rcv` and protocol handlers drop is dropped.
+#[inline]
+pub fn parse(frame: &[u8]) -> Parsed {
+    let Some(link) = ethernet::link(frame) else {
+        return Parsed::Drop(DropReason::TruncatedL2);
+    };
+    match link.ethertype {
+        ethertype::IPV4 => ipv4::parse(frame, link).unwrap_or_else(Parsed::Drop),
+        ethertype::IPV6 => ipv6::parse(&frame[link.payload.into()..], link.vlan),
+        ethertype::ARP => Parsed::Other(PuntClass::Neighbor, link.vlan),
+        _ => Parsed::Other(PuntClass::Rest, link.vlan),
+    }
+}
+
+#[cfg(test)]
+mod tests;

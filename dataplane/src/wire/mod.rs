@@ -1,1 +1,35 @@
-//! Bytes to fields and back.
+//! Header formats: offsets, reads and writes of fields, checksums. No decisions.
+//!
+//! Functions take the header's own slice (an IPv4 function the bytes from the IPv4 header on) and
+//! expect the minimal header to be there: [`crate::parse`] has checked it.
+
+pub mod checksum;
+pub mod ethernet;
+pub mod icmp;
+pub mod ipv4;
+pub mod tcp;
+pub mod udp;
+
+/// Two bytes at `at` as a host-order integer.
+#[inline(always)]
+pub fn be16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// Four bytes at `at` as a host-order integer.
+#[inline(always)]
+pub fn be32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// Writes a host-order integer to two bytes at `at`.
+#[inline(always)]
+pub fn put16(bytes: &mut [u8], at: usize, value: u16) {
+    bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
+}
+
+/// Writes a host-order integer to four bytes at `at`.
+#[inline(always)]
+pub fn put32(bytes: &mut [u8], at: usize, value: u32) {
+    bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
+}

@@ -1,0 +1,176 @@
+//! ICMP errors that the director makes, in the offending packet's own buffer (`icmp_send`, and
+//! `ip_vs_xmit.c` for which form of the packet is quoted).
+
+use super::trimmed_ip;
+use crate::flow::{Direction, protocol};
+use crate::io::Packet;
+use crate::limits::ICMP_ERROR_MAX;
+use crate::parse::Headers;
+use crate::wire::icmp::{self, code, kind};
+use crate::wire::ipv4::{self, Template};
+use crate::wire::{checksum, put16, put32};
+
+/// Bytes in front of the quoted packet.
+const OVERHEAD: usize = ipv4::MIN_LEN + icmp::HEADER_LEN;
+/// Bytes quoted at most.
+const QUOTE_MAX: usize = ICMP_ERROR_MAX - OVERHEAD;
+/// Time to live of packets the director makes.
+const TTL: u8 = 64;
+/// Precedence "internetwork control" (RFC 1812 section 4.3.2.5).
+const PRECEDENCE: u8 = 0xc0;
+/// The bits that an error takes over from the packet's TOS (`RT_TOS`).
+const TOS_MASK: u8 = 0x1e;
+
+/// What went wrong with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IcmpError {
+    /// Its time to live ran out here.
+    TimeExceeded,
+    /// It has DF and is larger than `mtu`, the largest that passes: of a tunnel, the inner size.
+    /// The quote has the time to live taken from already if the packet went inwards (IPVS
+    /// decrements before it looks at the MTU), and not if outwards (`ip_forward` does after).
+    FragmentationNeeded {
+        /// Next-hop MTU told to the sender.
+        mtu: u16,
+        /// Where the packet went.
+        direction: Direction,
+    },
+    /// Its service has no destination for it.
+    PortUnreachable,
+}
+
+/// Turns the packet, as it came, into an error to its source, from `src` (host order; the VIP
+/// towards clients) with the identification `id`. The link header still is the offending frame's;
+/// `headers.l3` stays right. `false`, and nothing changed but padding, if no error may be sent
+/// about such a packet (RFC 1122 section 3.2.2) or there is no headroom.
+#[must_use]
+pub fn make<P: Packet>(
+    packet: &mut P,
+    headers: &Headers,
+    error: IcmpError,
+    src: u32,
+    id: u16,
+) -> bool {
+    let l3 = usize::from(headers.l3);
+    if !may_answer(trimmed_ip(packet, headers)) || !packet.grow_front(OVERHEAD) {
+        return false;
+    }
+    let quoted = usize::from(headers.ip_len).min(QUOTE_MAX);
+    packet.truncate(l3 + OVERHEAD + quoted);
+    let frame = packet.bytes_mut();
+    frame.copy_within(OVERHEAD..OVERHEAD + l3, 0);
+    let (ip, message) = frame[l3..].split_at_mut(ipv4::MIN_LEN);
+    write_message(message, error);
+    let outer = Template {
+        tos: PRECEDENCE | headers.tos & TOS_MASK,
+        total_len: (OVERHEAD + quoted) as u16,
+        id,
+        fragment: 0,
+        ttl: TTL,
+        proto: protocol::ICMP,
+        src,
+        dst: headers.key.src,
+    };
+    outer.write(ip);
+    true
+}
+
+/// Type, code, rest and checksum of the message, whose quote is in place.
+fn write_message(message: &mut [u8], error: IcmpError) {
+    let (kind, code, mtu) = match error {
+        IcmpError::TimeExceeded => (kind::TIME_EXCEEDED, 0, 0),
+        IcmpError::PortUnreachable => (kind::UNREACHABLE, code::PORT_UNREACHABLE, 0),
+        IcmpError::FragmentationNeeded { mtu, direction } => {
+            if direction == Direction::Inbound {
+                ipv4::decrement_ttl(&mut message[icmp::HEADER_LEN..]);
+            }
+            (kind::UNREACHABLE, code::FRAGMENTATION_NEEDED, mtu)
+        }
+    };
+    message[icmp::TYPE] = kind;
+    message[icmp::CODE] = code;
+    put16(message, icmp::CHECKSUM, 0);
+    put32(message, icmp::HEADER_LEN - 4, mtu.into());
+    let check = checksum::checksum(message);
+    put16(message, icmp::CHECKSUM, check);
+}
+
+/// Whether an error may be sent about the packet in `ip`: not about an ICMP error, a later
+/// fragment, or a packet to a group or from no single host.
+fn may_answer(ip: &[u8]) -> bool {
+    let later_fragment = ipv4::fragment(ip) & ipv4::OFFSET_MASK != 0;
+    let about_error = ip[ipv4::PROTOCOL] == protocol::ICMP
+        && ip.get(ipv4::header_len(ip)).is_none_or(|kind| icmp::is_error(*kind));
+    let one_host = |address: u32| {
+        let first = (address >> 24) as u8;
+        first != 0 && first != 127 && first < 224
+    };
+    !later_fragment && !about_error && one_host(ipv4::src(ip)) && one_host(ipv4::dst(ip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::PortId;
+    use crate::io::sim::SimPacket;
+    use crate::parse::{Parsed, parse};
+    use crate::testing::{Frame, assert_frames_equal};
+
+    const CLIENT: u32 = 0xac10_0001;
+    const VIP: u32 = 0x0a00_0064;
+
+    fn answered(frame: &[u8], error: IcmpError) -> Option<Vec<u8>> {
+        let Parsed::Flow(headers) = parse(frame) else { panic!("a flow") };
+        let mut packet = SimPacket::new(frame, PortId(0));
+        make(&mut packet, &headers, error, VIP, 99).then(|| packet.bytes().to_vec())
+    }
+
+    #[test]
+    fn each_error_quotes_the_packet_as_the_kernel_does() {
+        let too_big = |direction| IcmpError::FragmentationNeeded { mtu: 1480, direction };
+        let cases = [
+            (IcmpError::TimeExceeded, (11, 0, 0), 64),
+            (IcmpError::PortUnreachable, (3, 3, 0), 64),
+            (too_big(Direction::Inbound), (3, 4, 1480), 63),
+            (too_big(Direction::Outbound), (3, 4, 1480), 64),
+        ];
+        for (error, (kind, code, rest), ttl) in cases {
+            for len in [0, 3, 507, 508, 509, 1400] {
+                let payload = vec![7; len];
+                let came =
+                    Frame::tcp(CLIENT, 4000, VIP, 80).tag(8).tos(0xb9).df().payload(&payload);
+                let quote = came.clone().ttl(ttl).build_ip();
+                let answer = Frame::icmp(VIP, CLIENT, kind, code, rest)
+                    .payload(&quote[..quote.len().min(548)])
+                    .tag(8)
+                    .tos(0xd8)
+                    .id(99);
+                let got = answered(&came.padding(5).build(), error).expect("an error");
+                assert_frames_equal(&got, &answer.build(), &format!("{error:?}, {len}"));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_answered_to_groups_or_to_no_single_host() {
+        let about = |src, dst| {
+            answered(&Frame::udp(src, 1, dst, 2).build(), IcmpError::TimeExceeded).is_some()
+        };
+        assert!(about(CLIENT, VIP));
+        for host in [0, 0x7f00_0001, 0xe000_0001, 0xf000_0001, u32::MAX] {
+            assert!(!about(host, VIP), "from {host:#x}");
+            assert!(!about(CLIENT, host), "to {host:#x}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_answered_to_errors_and_later_fragments() {
+        let reply = Frame::udp(VIP, 53, CLIENT, 4000).build();
+        let error = Frame::icmp_error(CLIENT, VIP, 3, 3, &reply, 28);
+        assert!(!may_answer(&error.build_ip()));
+        assert!(may_answer(&Frame::icmp(CLIENT, VIP, 8, 0, 1).build_ip()));
+        let piece = |at| Frame::udp(CLIENT, 4000, VIP, 53).fragment(at, true).build_ip();
+        assert!(!may_answer(&piece(8)));
+        assert!(may_answer(&piece(0)));
+    }
+}

@@ -1,0 +1,98 @@
+//! IP in IP, RFC 2003 (`ip_vs_tunnel_xmit`).
+
+use super::trimmed_ip;
+use crate::flow::protocol;
+use crate::io::Packet;
+use crate::parse::Headers;
+use crate::wire::ipv4::{self, Template};
+
+/// Bytes that the outer header adds: the tunnel's MTU is the next hop's less this.
+pub const OVERHEAD: u16 = ipv4::MIN_LEN as u16;
+
+/// Largest inner packet that leaves in one piece through an MTU of `mtu`.
+#[inline]
+pub fn tunnel_mtu(mtu: u16) -> u16 {
+    mtu.saturating_sub(OVERHEAD)
+}
+
+/// Takes one from the inner time to live, which must be more than 1, and puts an outer header from
+/// `local` to `rip` (host order) in front: TTL of the inner header after that, TOS and DF of the
+/// inner, identification 0 with DF and `id` without. `false`, and nothing changed but padding, if
+/// there is no headroom or the length does not fit 16 bits.
+#[inline]
+#[must_use]
+pub fn encapsulate<P: Packet>(
+    packet: &mut P,
+    headers: &Headers,
+    local: u32,
+    rip: u32,
+    id: u16,
+) -> bool {
+    let inner_at = usize::from(headers.l3) + ipv4::MIN_LEN;
+    let Some(total_len) = headers.ip_len.checked_add(OVERHEAD) else { return false };
+    trimmed_ip(packet, headers);
+    if !packet.grow_front(ipv4::MIN_LEN) {
+        return false;
+    }
+    let frame = packet.bytes_mut();
+    // The Ethernet header moves to the new front; its old place becomes part of the outer header.
+    frame.copy_within(ipv4::MIN_LEN..inner_at, 0);
+    ipv4::decrement_ttl(&mut frame[inner_at..]);
+    let outer = Template {
+        tos: headers.tos,
+        total_len,
+        id: if headers.df { 0 } else { id },
+        fragment: if headers.df { ipv4::DF } else { 0 },
+        ttl: headers.ttl - 1,
+        proto: protocol::IPIP,
+        src: local,
+        dst: rip,
+    };
+    outer.write(&mut frame[usize::from(headers.l3)..]);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::PortId;
+    use crate::io::sim::{HEADROOM, SimPacket};
+    use crate::parse::{Parsed, parse};
+    use crate::testing::{Frame, assert_frames_equal};
+
+    const LOCAL: u32 = 0xc0a8_0101;
+    const RIP: u32 = 0xc0a8_010b;
+
+    fn headers(frame: &[u8]) -> Headers {
+        let Parsed::Flow(headers) = parse(frame) else { panic!("a flow") };
+        headers
+    }
+
+    #[test]
+    fn the_outer_header_takes_after_the_inner_one() {
+        for (df, id) in [(true, 0), (false, 77)] {
+            for tagged in [false, true] {
+                let with = |frame: Frame| if df { frame.df() } else { frame };
+                let tag = |frame: Frame| if tagged { frame.tag(9) } else { frame };
+                let inner = with(Frame::udp(1, 2, 3, 4)).id(5).tos(0xb9).payload(b"odd");
+                let came = tag(inner.clone()).padding(20).build();
+                let mut packet = SimPacket::new(&came, PortId(0));
+                assert!(encapsulate(&mut packet, &headers(&came), LOCAL, RIP, 77));
+                let payload = inner.ttl(63).build_ip();
+                let outer = with(Frame::raw(LOCAL, RIP, 4, &payload)).id(id).tos(0xb9).ttl(63);
+                assert_frames_equal(packet.bytes(), &tag(outer).build(), "ipip");
+            }
+        }
+    }
+
+    #[test]
+    fn without_headroom_the_packet_stays_as_it_was() {
+        let came = Frame::tcp(1, 2, 3, 4).build();
+        let mut packet = SimPacket::new(&came, PortId(0));
+        assert!(packet.grow_front(HEADROOM - 19));
+        packet.bytes_mut()[..came.len()].copy_from_slice(&came);
+        packet.truncate(came.len());
+        assert!(!encapsulate(&mut packet, &headers(&came), LOCAL, RIP, 0));
+        assert_frames_equal(packet.bytes(), &came, "no headroom");
+    }
+}

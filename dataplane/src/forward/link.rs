@@ -1,0 +1,87 @@
+//! The frame's link header: MAC addresses, and a tag put on, changed or taken off.
+
+use crate::io::Packet;
+use crate::wire::ethernet::{ETHERTYPE, HEADER_LEN, TAG_LEN, TAGGED_LEN, ethertype};
+use crate::wire::put16;
+
+/// Writes the link header of a frame whose IP header is at `l3` (14 or 18): MAC addresses, and the
+/// tag of `vlan`, priority 0, or none for 0. `false`, and nothing changed, if a tag is to be added
+/// and there is no headroom.
+#[inline]
+#[must_use]
+pub fn address<P: Packet>(
+    packet: &mut P,
+    l3: u8,
+    vlan: u16,
+    dst_mac: &[u8; 6],
+    src_mac: &[u8; 6],
+) -> bool {
+    let tagged = usize::from(l3) == TAGGED_LEN;
+    let frame = packet.bytes();
+    let payload_type = [frame[usize::from(l3) - 2], frame[usize::from(l3) - 1]];
+    match (tagged, vlan != 0) {
+        (false, true) if !packet.grow_front(TAG_LEN) => return false,
+        (true, false) => packet.shrink_front(TAG_LEN),
+        _ => {}
+    }
+    let frame = packet.bytes_mut();
+    frame[..6].copy_from_slice(dst_mac);
+    frame[6..12].copy_from_slice(src_mac);
+    let type_at = if vlan != 0 { ETHERTYPE + TAG_LEN } else { ETHERTYPE };
+    if vlan != 0 {
+        put16(frame, ETHERTYPE, ethertype::VLAN);
+        put16(frame, HEADER_LEN, vlan);
+    }
+    frame[type_at..type_at + 2].copy_from_slice(&payload_type);
+    true
+}
+
+/// Sends a frame back the way it came: swaps its MAC addresses, keeps its tag.
+#[inline]
+pub fn turn_around<P: Packet>(packet: &mut P) {
+    let (dst, src) = packet.bytes_mut()[..12].split_at_mut(6);
+    dst.swap_with_slice(src);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::PortId;
+    use crate::io::sim::{HEADROOM, SimPacket};
+    use crate::testing::{Frame, MAC_CLIENT, MAC_DIRECTOR, assert_frames_equal};
+
+    const TO: [u8; 6] = [2, 0, 0, 0, 0x0e, 0x11];
+    const FROM: [u8; 6] = [2, 0, 0, 0, 0x0d, 2];
+
+    #[test]
+    fn frames_leave_with_the_tag_of_their_way_out_whatever_they_came_with() {
+        let frame = Frame::tcp(1, 2, 3, 4).payload(b"data");
+        for (came, l3) in [(frame.clone(), 14), (frame.clone().tag(0xe007), 18)] {
+            let readdressed = frame.clone().macs(TO, FROM);
+            for (vlan, left) in [(0, readdressed.clone()), (9, readdressed.tag(9))] {
+                let mut packet = SimPacket::new(&came.build(), PortId(0));
+                assert!(address(&mut packet, l3, vlan, &TO, &FROM));
+                assert_frames_equal(packet.bytes(), &left.build(), "readdressed");
+            }
+        }
+    }
+
+    #[test]
+    fn without_headroom_for_a_tag_the_frame_stays_as_it_was() {
+        let mut packet = SimPacket::new(&[0; 60], PortId(0));
+        assert!(packet.grow_front(HEADROOM));
+        let before = packet.bytes().to_vec();
+        assert!(!address(&mut packet, 14, 9, &TO, &FROM));
+        assert_frames_equal(packet.bytes(), &before, "no headroom");
+        assert!(address(&mut packet, 14, 0, &TO, &FROM));
+    }
+
+    #[test]
+    fn a_frame_turned_around_goes_back_to_its_sender() {
+        let frame = Frame::udp(1, 2, 3, 4).tag(4);
+        let mut packet = SimPacket::new(&frame.build(), PortId(0));
+        turn_around(&mut packet);
+        let back = frame.macs(MAC_CLIENT, MAC_DIRECTOR).build();
+        assert_frames_equal(packet.bytes(), &back, "turned around");
+    }
+}

@@ -1,0 +1,199 @@
+use super::*;
+use crate::testing::{Frame, from_hex};
+use crate::wire::tcp::flags;
+
+const CLIENT: u32 = 0xac10_0001;
+const VIP: u32 = 0x0a00_0064;
+
+fn tcp() -> Frame {
+    Frame::tcp(CLIENT, 4000, VIP, 80)
+}
+
+fn udp() -> Frame {
+    Frame::udp(CLIENT, 4000, VIP, 53)
+}
+
+#[track_caller]
+fn headers(frame: &[u8]) -> Headers {
+    match parse(frame) {
+        Parsed::Flow(headers) => headers,
+        other => panic!("not a flow: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn icmp_headers(frame: &[u8]) -> IcmpHeaders {
+    match parse(frame) {
+        Parsed::Icmp(headers) => headers,
+        other => panic!("not ICMP: {other:?}"),
+    }
+}
+
+#[test]
+fn headers_stay_small() {
+    assert!(size_of::<Headers>() <= 32);
+    assert!(size_of::<Parsed>() <= 40, "{}", size_of::<Parsed>());
+}
+
+#[test]
+fn a_plain_tcp_packet_gives_every_field() {
+    let expected = Headers {
+        key: FlowKey { src: CLIENT, dst: VIP, sport: 4000, dport: 80, proto: 6 },
+        vlan: 0,
+        ip_len: 45,
+        l3: 14,
+        l4: 34,
+        tcp_flags: flags::PSH | flags::ACK,
+        ttl: 9,
+        tos: 0xb9,
+        df: true,
+    };
+    let frame = tcp().flags(0x18).ttl(9).tos(0xb9).df().payload(b"odd..");
+    assert_eq!(headers(&frame.build()), expected);
+    let tagged = Headers { vlan: 10, l3: 18, l4: 38, ..expected };
+    assert_eq!(headers(&frame.clone().tag(0xe00a).build()), tagged);
+    let with_options = Headers { ip_len: 53, l4: 42, ..expected };
+    assert_eq!(headers(&frame.ip_options(&[1; 8]).build()), with_options);
+}
+
+#[test]
+fn ethernet_padding_is_no_part_of_the_packet_and_a_priority_tag_is_no_vlan() {
+    assert_eq!(headers(&tcp().padding(6).build()).ip_len, 40);
+    let priority = headers(&udp().tag(0xe000).build());
+    assert_eq!((priority.vlan, priority.l3), (0, 18));
+}
+
+#[test]
+fn every_truncation_of_a_frame_is_dropped_by_the_layer_that_is_cut() {
+    let frame = tcp().tag(3).payload(b"x").build();
+    for len in 0..frame.len() {
+        let reason = if len < 18 { DropReason::TruncatedL2 } else { DropReason::BadIpHeader };
+        assert_eq!(parse(&frame[..len]), Parsed::Drop(reason), "cut to {len}");
+    }
+}
+
+#[test]
+fn lying_ip_headers_are_dropped() {
+    let lie = |at: usize, value: u8| {
+        let mut frame = tcp().build();
+        frame[14 + at] = value;
+        parse(&frame)
+    };
+    assert_eq!(lie(0, 0x65), Parsed::Drop(DropReason::BadIpHeader), "version 6");
+    assert_eq!(lie(0, 0x44), Parsed::Drop(DropReason::BadIpHeader), "header of 16 bytes");
+    assert_eq!(lie(0, 0x4f), Parsed::Drop(DropReason::BadIpHeader), "header of 60 of 40 bytes");
+    assert_eq!(lie(3, 41), Parsed::Drop(DropReason::BadIpHeader), "longer than the frame");
+    assert_eq!(lie(3, 19), Parsed::Drop(DropReason::BadIpHeader), "shorter than the header");
+    assert_eq!(lie(5, 1), Parsed::Drop(DropReason::BadIpChecksum));
+    let bad = tcp().ip_options(&[1; 4]).bad_ip_checksum().build();
+    assert_eq!(parse(&bad), Parsed::Drop(DropReason::BadIpChecksum));
+}
+
+#[test]
+fn lying_l4_headers_are_dropped() {
+    let cut = |proto: u8, len: usize| parse(&Frame::raw(1, 2, proto, &vec![0x50; len]).build());
+    assert_eq!(cut(6, 3), Parsed::Drop(DropReason::BadL4Header));
+    assert_eq!(cut(17, 3), Parsed::Drop(DropReason::BadL4Header));
+    assert_eq!(cut(1, 7), Parsed::Drop(DropReason::BadL4Header));
+    for offset in [0x40, 0x60] {
+        let mut frame = tcp().build();
+        frame[14 + 20 + 12] = offset;
+        assert_eq!(parse(&frame), Parsed::Drop(DropReason::BadL4Header), "offset {offset:#x}");
+    }
+    for (len, ok) in [(0, false), (7, false), (8, true), (11, true), (12, false)] {
+        let mut frame = udp().payload(b"abc").build();
+        frame[14 + 20 + 5] = len;
+        assert_eq!(matches!(parse(&frame), Parsed::Flow(_)), ok, "UDP length {len}");
+    }
+}
+
+#[test]
+fn a_header_cut_after_the_ports_still_tells_its_flow() {
+    for (proto, lens) in [(6, 4..20), (17, 4..8)] {
+        for len in lens {
+            let mut l4 = vec![0xff; len];
+            l4[..4].copy_from_slice(&[0x0f, 0xa0, 0, 53]);
+            let Parsed::CutFlow(headers) = parse(&Frame::raw(1, 2, proto, &l4).build()) else {
+                panic!("protocol {proto}, {len} bytes");
+            };
+            assert_eq!(headers.key, FlowKey { src: 1, dst: 2, sport: 4000, dport: 53, proto });
+            assert_eq!(headers.tcp_flags, 0);
+        }
+    }
+}
+
+#[test]
+fn first_and_later_fragments_are_told_apart_from_whole_packets() {
+    let fragment = |offset, more| match parse(&udp().id(119).fragment(offset, more).build()) {
+        Parsed::Fragment(fragment) => Some(fragment),
+        _ => None,
+    };
+    let first = fragment(0, true).expect("a fragment");
+    let expected =
+        FragmentHeaders { src: CLIENT, dst: VIP, id: 119, vlan: 0, proto: 17, l3: 14, first: true };
+    assert_eq!(first, expected);
+    assert_eq!(fragment(1480, false), Some(FragmentHeaders { first: false, ..expected }));
+    assert_eq!(fragment(0, false), None);
+    assert!(matches!(parse(&udp().df().build()), Parsed::Flow(_)));
+}
+
+#[test]
+fn an_icmp_error_gives_the_flow_it_quotes() {
+    let reply = Frame::tcp(VIP, 80, CLIENT, 4000).ip_options(&[1; 4]).build();
+    let error = Frame::icmp_error(0x0a00_0002, VIP, 3, 4, &reply, 28).tag(7).build();
+    let headers = icmp_headers(&error);
+    let quoted = FlowKey { src: VIP, dst: CLIENT, sport: 80, dport: 4000, proto: 6 };
+    assert_eq!((headers.src, headers.dst, headers.vlan), (0x0a00_0002, VIP, 7));
+    assert_eq!((headers.kind, headers.code, headers.l4), (3, 4, 38));
+    assert_eq!(headers.quoted(), Some(quoted));
+    assert_eq!(headers.quoted_l4(), Some(38 + 8 + 24));
+}
+
+#[test]
+fn four_bytes_of_the_quoted_l4_header_are_enough_and_three_are_not() {
+    let reply = Frame::udp(VIP, 53, CLIENT, 4000).build();
+    let error = |quoted| Frame::icmp_error(1, VIP, 11, 0, &reply, quoted).build();
+    assert!(icmp_headers(&error(24)).quoted().is_some());
+    assert_eq!(icmp_headers(&error(23)).quoted(), None);
+    assert_eq!(icmp_headers(&error(0)).quoted_l4(), None);
+}
+
+#[test]
+fn messages_that_are_not_about_a_flow_quote_none() {
+    let reply = Frame::udp(VIP, 53, CLIENT, 4000);
+    let about = |kind, frame: &Frame| {
+        icmp_headers(&Frame::icmp_error(1, VIP, kind, 0, &frame.build(), 28).build()).quoted()
+    };
+    assert_eq!(about(5, &reply), None, "redirect");
+    assert_eq!(about(12, &reply), None, "parameter problem");
+    assert_eq!(about(0, &reply), None, "echo reply");
+    assert_eq!(about(3, &reply.clone().fragment(8, false)), None, "later fragment");
+    assert!(about(3, &reply.fragment(0, true)).is_some(), "first fragment");
+    let tunnel = about(3, &Frame::raw(VIP, CLIENT, 4, &[9; 8])).expect("of any protocol");
+    assert_eq!((tunnel.proto, tunnel.sport, tunnel.dport), (4, 0, 0));
+}
+
+#[test]
+fn what_is_not_ipv4_is_punted_with_its_class() {
+    let punted = |ethertype: &str, rest: &str| {
+        parse(&from_hex(&format!("020000000d01020000000c01{ethertype}{rest}")))
+    };
+    let v6 = |next: &str, l4: &str| {
+        let addresses = "20".repeat(32);
+        punted("86dd", &format!("60000000 0008 {next} ff {addresses} {l4}"))
+    };
+    assert_eq!(punted("0806", ""), Parsed::Other(PuntClass::Neighbor, 0));
+    assert_eq!(punted("8100 0005 0806", ""), Parsed::Other(PuntClass::Neighbor, 5));
+    assert_eq!(punted("88cc", ""), Parsed::Other(PuntClass::Rest, 0));
+    assert_eq!(punted("8100 0005 8100 0006", ""), Parsed::Other(PuntClass::Rest, 5));
+    assert_eq!(v6("3a", "87"), Parsed::Other(PuntClass::Neighbor, 0), "solicitation");
+    assert_eq!(v6("3a", "80"), Parsed::Other(PuntClass::Icmp, 0), "echo");
+    let mld = "3a00050200000000 8f";
+    assert_eq!(v6("00", mld), Parsed::Other(PuntClass::Neighbor, 0), "listener report");
+    assert_eq!(v6("06", "00b3 8000"), Parsed::Other(PuntClass::Control, 0), "BGP");
+    assert_eq!(v6("11", "8000 0ec8"), Parsed::Other(PuntClass::Control, 0), "BFD");
+    assert_eq!(v6("70", ""), Parsed::Other(PuntClass::Control, 0), "VRRP");
+    assert_eq!(v6("06", "0050 00"), Parsed::Other(PuntClass::Rest, 0), "cut");
+    assert_eq!(v6("2c", "00"), Parsed::Other(PuntClass::Rest, 0), "fragment");
+    assert_eq!(punted("86dd", "60"), Parsed::Drop(DropReason::BadIpHeader));
+}

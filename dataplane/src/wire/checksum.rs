@@ -1,0 +1,147 @@
+//! The Internet checksum: in full (RFC 1071) and by difference (RFC 1624, equation 3).
+//!
+//! A [`Delta`] is the one's complement sum of all ~old and new words of a change. One's complement
+//! has two zeros; a delta is never the positive one (0x0000), and then no result is the negative
+//! one (0xffff). So [`adjust`] gives the very bits that Linux gives (`csum_fold` over
+//! `ip_vs_check_diff4` and `ip_vs_check_diff2`), which also never writes 0xffff, and which a full
+//! sum gives for anything but all-zero input.
+
+/// A change of summed words; any but 0x0000. 0xffff changes nothing.
+pub type Delta = u16;
+
+/// The delta of a change of nothing.
+pub const UNCHANGED: Delta = 0xffff;
+
+/// A sum of 16-bit words brought into 16 bits, carries added back in. Non-zero sums stay non-zero.
+#[inline(always)]
+pub fn fold(sum: u64) -> u16 {
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    sum as u16
+}
+
+/// Sum of big-endian words, an odd last byte padded with zero; to be added up and [`fold`]ed.
+#[inline]
+pub fn sum(bytes: &[u8]) -> u64 {
+    // 2³² − 1 is a multiple of 2¹⁶ − 1: summing 32-bit words folds to the same.
+    let words = bytes.chunks_exact(4);
+    let mut tail = [0; 4];
+    tail[..words.remainder().len()].copy_from_slice(words.remainder());
+    let whole: u64 = words.map(|w| u64::from(u32::from_be_bytes([w[0], w[1], w[2], w[3]]))).sum();
+    whole + u64::from(u32::from_be_bytes(tail))
+}
+
+/// The checksum of `bytes`, whose checksum field is zero; 0 if it is filled in and right.
+#[inline]
+pub fn checksum(bytes: &[u8]) -> u16 {
+    !fold(sum(bytes))
+}
+
+/// Sum of the IPv4 pseudo header (RFC 9293 section 3.1) of an L4 part of `len` bytes.
+#[inline]
+pub fn pseudo_header(src: u32, dst: u32, proto: u8, len: u16) -> u64 {
+    u64::from(src) + u64::from(dst) + u64::from(proto) + u64::from(len)
+}
+
+/// The delta of one word's change.
+#[inline]
+pub fn delta16(old: u16, new: u16) -> Delta {
+    nonzero(fold(u64::from(!old) + u64::from(new)))
+}
+
+/// The delta of two adjacent words' change: of an address.
+#[inline]
+pub fn delta32(old: u32, new: u32) -> Delta {
+    nonzero(fold(u64::from(!old) + u64::from(new)))
+}
+
+/// The delta of two changes together.
+#[inline(always)]
+pub fn combine(a: Delta, b: Delta) -> Delta {
+    fold(u64::from(a) + u64::from(b))
+}
+
+/// The delta of the change back.
+#[inline(always)]
+pub fn negate(delta: Delta) -> Delta {
+    nonzero(!delta)
+}
+
+/// The checksum after a change; as true or as false as `check` was. Never 0xffff.
+#[inline(always)]
+pub fn adjust(check: u16, delta: Delta) -> u16 {
+    !fold(u64::from(!check) + u64::from(delta))
+}
+
+#[inline(always)]
+fn nonzero(delta: u16) -> Delta {
+    if delta == 0 { UNCHANGED } else { delta }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Rng, naive_sum};
+
+    #[test]
+    fn the_example_of_rfc_1071_sums_as_printed() {
+        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(fold(sum(&bytes)), 0xddf2);
+        assert_eq!(checksum(&bytes), !0xddf2);
+    }
+
+    #[test]
+    fn the_example_of_rfc_1624_gives_zero_and_not_minus_zero() {
+        // Section 4: HC = 0xdd2f, m = 0x5555, m' = 0x3285.
+        assert_eq!(adjust(0xdd2f, delta16(0x5555, 0x3285)), 0x0000);
+    }
+
+    #[test]
+    fn the_fast_sum_equals_the_naive_one_for_every_length_and_many_contents() {
+        let mut rng = Rng::new(1);
+        for len in 0..200 {
+            let mut bytes = vec![0; len];
+            rng.fill(&mut bytes);
+            assert_eq!(fold(sum(&bytes)), naive_sum(&bytes), "length {len}");
+            bytes.fill(0xff);
+            assert_eq!(fold(sum(&bytes)), naive_sum(&bytes), "all ones, length {len}");
+        }
+    }
+
+    #[test]
+    fn a_checksum_adjusted_for_any_word_equals_the_one_computed_anew() {
+        let mut rng = Rng::new(2);
+        for round in 0..200_000u32 {
+            let mut bytes = [0; 12];
+            rng.fill(&mut bytes);
+            let check = checksum(&bytes);
+            let old = crate::wire::be16(&bytes, 4);
+            // Values around both zeros come up often.
+            let new = [0, 1, 0xffff, 0xfffe, old, !old, rng.next() as u16][round as usize % 7];
+            crate::wire::put16(&mut bytes, 4, new);
+            assert_eq!(adjust(check, delta16(old, new)), checksum(&bytes), "{old:#x} to {new:#x}");
+        }
+    }
+
+    #[test]
+    fn no_delta_is_positive_zero_and_no_result_is_negative_zero() {
+        for word in [0, 1, 0x7fff, 0x8000, 0xfffe, 0xffff] {
+            assert_eq!(delta16(word, word), UNCHANGED);
+            assert_ne!(negate(delta16(word, word)), 0);
+            for check in 0..=u16::MAX {
+                assert_ne!(adjust(check, delta16(word, 0x1234)), 0xffff);
+                assert_ne!(adjust(check, negate(delta16(word, 0x1234))), 0xffff);
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_and_its_way_back_leave_a_checksum_as_it_was() {
+        let there = combine(delta32(0x0a00_0064, 0xc0a8_010b), delta16(80, 8080));
+        for check in 0..0xffff {
+            assert_eq!(adjust(adjust(check, there), negate(there)), check);
+        }
+    }
+}

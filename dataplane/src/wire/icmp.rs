@@ -1,0 +1,59 @@
+//! ICMP header, RFC 792.
+
+use super::checksum;
+
+/// Length of the header, the four bytes of rest included.
+pub const HEADER_LEN: usize = 8;
+/// Offset of the type.
+pub const TYPE: usize = 0;
+/// Offset of the code.
+pub const CODE: usize = 1;
+/// Offset of the checksum.
+pub const CHECKSUM: usize = 2;
+/// Offset of the next hop's MTU in fragmentation-needed (RFC 1191 section 4).
+pub const MTU: usize = 6;
+
+/// Message types.
+pub mod kind {
+    /// Echo reply.
+    pub const ECHO_REPLY: u8 = 0;
+    /// Destination unreachable.
+    pub const UNREACHABLE: u8 = 3;
+    /// Source quench.
+    pub const SOURCE_QUENCH: u8 = 4;
+    /// Redirect.
+    pub const REDIRECT: u8 = 5;
+    /// Echo request.
+    pub const ECHO: u8 = 8;
+    /// Time exceeded.
+    pub const TIME_EXCEEDED: u8 = 11;
+    /// Parameter problem.
+    pub const PARAMETER_PROBLEM: u8 = 12;
+}
+
+/// Codes of destination unreachable.
+pub mod code {
+    /// Nobody listens on the port.
+    pub const PORT_UNREACHABLE: u8 = 3;
+    /// Too large for the next hop, and DF is set.
+    pub const FRAGMENTATION_NEEDED: u8 = 4;
+}
+
+/// Whether a type is an error message, about which no error is ever sent (RFC 1122 3.2.2).
+#[inline]
+pub fn is_error(kind: u8) -> bool {
+    use kind::*;
+    matches!(kind, UNREACHABLE | SOURCE_QUENCH | REDIRECT | TIME_EXCEEDED | PARAMETER_PROBLEM)
+}
+
+/// Whether IPVS follows messages of this type to the conn of the packet they quote
+/// (`ip_vs_in_icmp`, `ip_vs_out_icmp`).
+#[inline]
+pub fn is_conn_error(kind: u8) -> bool {
+    matches!(kind, kind::UNREACHABLE | kind::SOURCE_QUENCH | kind::TIME_EXCEEDED)
+}
+
+/// Whether the checksum of a whole message is right.
+pub fn checksum_ok(message: &[u8]) -> bool {
+    checksum::checksum(message) == 0
+}
