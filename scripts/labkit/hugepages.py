@@ -1,0 +1,37 @@
+"""Huge pages: enough of them while the lab is up, and the former number afterwards."""
+
+from pathlib import Path
+
+from labkit.shell import LabError
+
+COUNT = Path("/proc/sys/vm/nr_hugepages")
+# The director's mempools and tables, with room for a second daemon that finds the socket taken.
+NEEDED = 512
+
+
+def free():
+    """The number of free huge pages."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("HugePages_Free:"):
+            return int(line.split()[1])
+    return 0
+
+
+def take(run_dir):
+    """Makes NEEDED pages free, noting the former number in the run directory first."""
+    missing = NEEDED - free()
+    if missing <= 0:
+        return
+    former = int(COUNT.read_text())
+    (run_dir / "hugepages").write_text(f"{former}\n")
+    COUNT.write_text(f"{former + missing}\n")
+    if free() < NEEDED:
+        raise LabError(f"the kernel has only {free()} of {NEEDED} huge pages of memory: free some, or reboot")
+
+
+def give_back(run_dir):
+    """Restores the number that `take` found."""
+    note = run_dir / "hugepages"
+    if note.exists():
+        COUNT.write_text(note.read_text())
+        note.unlink()
