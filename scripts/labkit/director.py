@@ -47,10 +47,10 @@ def config(run_dir, setup):
     ports = ["ds"] if setup.one_arm else ["dc", "ds"]
     held = {"dc": [topology.VIP, topology.OTHER_VIP], "ds": [topology.ONE_ARM_VIP]}
     parts = [
-        f'[api]\nsocket = "{run_dir}/sluice.sock"\n',
-        '[eal]\nargs = ["--in-memory", "--no-pci", "--no-telemetry", "--iova-mode=va", "-m", "512"]\n',
+        '[eal]\nargs = ["--in-memory", "--no-telemetry", "--iova-mode=va"]\n',
+        f'[daemon]\nsocket = "{run_dir}/sluice.sock"\n',
         f'[workers]\ncount = {setup.workers}\nidle = "sleep"\n',
-        "[table]\nconns = 65536\n",
+        "[table]\nconnections = 65536\nbuffers = 32768\n",
     ]
     for index, port in enumerate(ports):
         device = DEVICES[setup.driver].format(index=index, port=port, queues=setup.queues)

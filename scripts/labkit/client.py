@@ -1,0 +1,74 @@
+"""What the client does: fetch pages with curl, put load on with wrk, ping."""
+
+import re
+import subprocess
+from collections import Counter
+from dataclasses import dataclass
+
+from labkit import nodes, servers
+from labkit.shell import LabError
+
+# A body or, for a fetch that failed, curl's exit status: one line a fetch, each on a connection of its own.
+LOOP = 'for i in $(seq "$2"); do curl -sS -f -m 5 "$1" 2>/dev/null || echo "curl: exit $?"; done'
+
+
+def fetch(url, count, node="client"):
+    """Fetches `url` `count` times; returns how often each server's page came. A failed fetch is a `LabError`."""
+    answers = nodes.execute(node, "sh", "-c", LOOP, "sh", url, count, limit=20 + count * 0.5).stdout.splitlines()
+    pages = {servers.page(server).strip(): server for server in nodes.NODES}
+    strange = [answer for answer in answers if answer not in pages]
+    if strange or len(answers) != count:
+        raise LabError(f"{len(strange)} of {count} fetches of {url} failed, the first with `{strange[0] if strange else 'nothing'}`")
+    return Counter(pages[answer] for answer in answers)
+
+
+def curl(*argv, node="client", seconds=5):
+    """curl's exit status and output."""
+    done = nodes.execute(node, "curl", "-sS", "-m", seconds, *argv, check=False, limit=seconds + 10)
+    return done.returncode, done.stdout
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk reports: requests answered, a second, and what went wrong (empty when nothing did)."""
+
+    requests: int
+    rate: float
+    wrong: str
+
+
+class Wrk:
+    """wrk on the client, running from its making until `result`."""
+
+    def __init__(self, url, seconds, connections=50, close=False):
+        header = ("-H", "Connection: close") if close else ()
+        argv = nodes.inside("client", "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *header, url)
+        self.limit = seconds + 15
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def running(self):
+        """Whether the load is on."""
+        return self.process.poll() is None
+
+    def result(self):
+        """Waits for the end; output that is no report is a `LabError`."""
+        try:
+            report, _ = self.process.communicate(timeout=self.limit)
+        except subprocess.TimeoutExpired as late:
+            self.process.kill()
+            raise LabError(f"wrk did not end within {self.limit} s") from late
+        total = re.search(r"(\d+) requests in", report)
+        rate = re.search(r"Requests/sec:\s+([\d.]+)", report)
+        if not total or not rate:
+            raise LabError(f"wrk said: {report.strip()}")
+        wrong = re.findall(r"Socket errors:.*|Non-2xx.*", report)
+        return Load(int(total[1]), float(rate[1]), "; ".join(wrong))
+
+
+def ping(address, count=3, node="client", interval=0.2):
+    """The number of `count` echo requests that were answered."""
+    done = nodes.execute(node, "ping", "-n", "-c", count, "-i", interval, "-W", "1", address, check=False, limit=count * 2 + 5)
+    found = re.search(r"(\d+) received", done.stdout)
+    if not found:
+        raise LabError(f"ping said: {(done.stderr or done.stdout).strip()}")
+    return int(found[1])

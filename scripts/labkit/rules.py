@@ -1,0 +1,26 @@
+"""Virtual services as the tutorials make them, through `ipvsadm`."""
+
+from labkit import director, lab, topology
+from labkit.nodes import SERVERS
+
+# ipvsadm's options by the words of the field.
+OPTION = {"masq": "-m", "gatewaying": "-g", "ipip": "-i"}
+
+
+def ipvsadm(*words, check=True):
+    """Gives `ipvsadm WORDS…` in the director; returns what it printed."""
+    return director.ask(lab.RUN, *words, command="ipvsadm", check=check).stdout
+
+
+def commands(method, scheduler="rr", service=f"{topology.VIP}:80", port=80, weights=None):
+    """The commands that make a service with the real servers of `weights` (all, of weight 1), as word tuples."""
+    yield ("-A", "-t", service, "-s", scheduler)
+    for server, weight in (weights or dict.fromkeys(SERVERS, 1)).items():
+        words = ("-a", "-t", service, "-r", f"{topology.REAL[server]}:{port}", OPTION[method])
+        yield words if weight == 1 else (*words, "-w", str(weight))
+
+
+def serve(method, **options):
+    """Gives the commands of `commands`."""
+    for words in commands(method, **options):
+        ipvsadm(*words)
