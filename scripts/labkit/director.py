@@ -87,11 +87,11 @@ def environment(run_dir):
     return os.environ | {"PATH": f"{run_dir}/bin:{os.environ['PATH']}", "SLUICE_SOCKET": f"{run_dir}/sluice.sock"}
 
 
-def ask(run_dir, *words, command="sluice", check=True):
+def ask(run_dir, *words, command="sluice", **options):
     """Gives `sluice WORDS…` (or `ipvsadm WORDS…`) in the director."""
     found = environment(run_dir)
     program = ("env", f"PATH={found['PATH']}", f"SLUICE_SOCKET={found['SLUICE_SOCKET']}", command)
-    return nodes.execute("director", *program, *words, check=check)
+    return nodes.execute("director", *program, *words, **options)
 
 
 def pids():

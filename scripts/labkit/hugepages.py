@@ -9,12 +9,27 @@ COUNT = Path("/proc/sys/vm/nr_hugepages")
 NEEDED = 512
 
 
-def free():
-    """The number of free huge pages."""
+def _meminfo(name):
     for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("HugePages_Free:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1])
     return 0
+
+
+def free():
+    """The number of free huge pages."""
+    return _meminfo("HugePages_Free")
+
+
+def total():
+    """The number of huge pages, taken or free."""
+    return _meminfo("HugePages_Total")
+
+
+def noted(run_dir):
+    """The number before the lab came up, if the lab changed it."""
+    note = run_dir / "hugepages"
+    return int(note.read_text()) if note.exists() else None
 
 
 def take(run_dir):
@@ -31,7 +46,7 @@ def take(run_dir):
 
 def give_back(run_dir):
     """Restores the number that `take` found."""
-    note = run_dir / "hugepages"
-    if note.exists():
-        COUNT.write_text(note.read_text())
-        note.unlink()
+    former = noted(run_dir)
+    if former is not None:
+        COUNT.write_text(f"{former}\n")
+        (run_dir / "hugepages").unlink()

@@ -11,6 +11,7 @@ class LabError(Exception):
 
 def run(*argv, limit=LIMIT, check=True, stdin=None):
     """Runs `argv` and returns its `CompletedProcess` with text output; a failure or an overrun is a `LabError`."""
+    argv = [str(word) for word in argv]
     try:
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired as late:

@@ -1,0 +1,1 @@
+"""The lab's tests: real clients and servers, sluiced on DPDK ports between them."""

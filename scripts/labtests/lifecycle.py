@@ -1,0 +1,84 @@
+"""Starts and ends: clean, doubled, killed."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from labkit import client, director, hugepages, lab, nodes, rules, topology
+from labkit.director import Setup
+from labtests.suite import expect, test
+
+URL = f"http://{topology.VIP}/"
+LAB = Path(__file__).resolve().parent.parent / "lab"
+
+
+def twins():
+    """The twins that exist in the director."""
+    shown = nodes.execute("director", "ip", "-br", "link").stdout
+    return [line.split()[0] for line in shown.splitlines() if line.split()[0] in topology.TWIN_MAC]
+
+
+def serves():
+    """The director has a service and serves it."""
+    rules.serve("masq")
+    client.fetch(URL, 30)
+
+
+def _clean_stop(number):
+    def body():
+        expect(len(twins()) == 2, f"the twins are {twins()}")
+        serves()
+        director.stop(number)
+        expect(not twins(), f"twins are left: {twins()}")
+        left = hugepages.total() - hugepages.free()
+        expect(left == 0, f"{left} huge pages are still taken")
+        expect(not (lab.RUN / "sluice.sock").exists(), "the socket is left")
+        director.start(lab.RUN, Setup())
+        serves()
+
+    body.__doc__ = f"{signal.Signals(number).name} leaves no twins, huge pages or socket"
+    test()(body)
+
+
+for _number in (signal.SIGTERM, signal.SIGINT):
+    _clean_stop(_number)
+
+
+@test()
+def two_daemons():
+    """a second daemon on the socket says so and exits, and the first goes on"""
+    serves()
+    second = nodes.execute("director", director.binary("sluiced"), "--config", lab.RUN / "sluiced.toml", check=False, limit=15)
+    said = second.stdout + second.stderr
+    expect(second.returncode != 0, "the second daemon exited with success")
+    expect("sluice.sock" in said, f"the second daemon does not name the socket: {said.strip()}")
+    expect(len(twins()) == 2, "the second daemon took the twins away")
+    client.fetch(URL, 30)
+
+
+@test()
+def killed():
+    """after kill -9 the daemon starts again"""
+    serves()
+    director.stop(signal.SIGKILL)
+    expect(not twins(), f"twins are left: {twins()}")
+    director.start(lab.RUN, Setup())
+    serves()
+
+
+@test()
+def lab_killed():
+    """a lab killed halfway is cleared by the next, and leaves nothing after down"""
+    before = hugepages.noted(lab.RUN)
+    for seconds in (0.1, 0.3, 1.0):
+        half = subprocess.Popen([LAB, "up"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        half.kill()
+        half.wait(timeout=10)
+    lab.down()
+    expect(not nodes.existing() and not lab.RUN.exists(), "the lab left something")
+    expect(before is None or hugepages.total() == before, f"{hugepages.total()} huge pages are left of {before} before")
+    lab.up(Setup())
+    serves()
