@@ -4,6 +4,7 @@
 //! snapshot's [`Service`]. Worker 0 alone chooses exactly as a kernel does.
 
 mod lc;
+mod least;
 mod rr;
 mod wlc;
 mod wrr;
@@ -50,6 +51,11 @@ pub trait Loads {
     fn active(&self, dest: DestId) -> u32;
     /// InActConn of the destination.
     fn inactive(&self, dest: DestId) -> u32;
+    /// A number that changes when counts do that [`Scheduler::load_changed`] was not told of, as
+    /// when other workers' totals arrive.
+    fn version(&self) -> u64 {
+        0
+    }
 }
 
 /// What one worker remembers between its choices for one service.
@@ -66,8 +72,7 @@ pub struct Scheduler {
 enum Choice {
     Rr(rr::Cursor),
     Wrr(wrr::Cursor),
-    Lc,
-    Wlc,
+    Least(least::Least),
 }
 
 impl Scheduler {
@@ -76,8 +81,8 @@ impl Scheduler {
         let choice = match service.scheduler {
             SchedulerKind::Rr => Choice::Rr(rr::Cursor::new(service, worker)),
             SchedulerKind::Wrr => Choice::Wrr(wrr::Cursor::new(service, worker)),
-            SchedulerKind::Lc => Choice::Lc,
-            SchedulerKind::Wlc => Choice::Wlc,
+            SchedulerKind::Lc => Choice::Least(least::Least::new(&service.dests, lc::share)),
+            SchedulerKind::Wlc => Choice::Least(least::Least::new(&service.dests, wlc::share)),
         };
         Scheduler { worker, choice }
     }
@@ -88,8 +93,7 @@ impl Scheduler {
         match &mut self.choice {
             Choice::Rr(cursor) => cursor.choose(&service.dests),
             Choice::Wrr(cursor) => cursor.choose(service),
-            Choice::Lc => lc::choose(&service.dests, loads),
-            Choice::Wlc => wlc::choose(&service.dests, loads),
+            Choice::Least(least) => least.choose(&service.dests, loads),
         }
     }
 
@@ -99,7 +103,17 @@ impl Scheduler {
             _ if old.scheduler != new.scheduler => *self = Scheduler::new(new, self.worker),
             Choice::Rr(cursor) => cursor.rebase(&old.dests, &new.dests),
             Choice::Wrr(cursor) => cursor.rebase(old, new, self.worker),
-            Choice::Lc | Choice::Wlc => {}
+            Choice::Least(least) => least.rebase(&new.dests),
+        }
+    }
+
+    /// Tells that this worker's conns on the destination at `place` in the service's list began,
+    /// ended, or moved between active and inactive. Saves lc and wlc comparing all destinations.
+    /// A director that tells any change must tell all; one that never does is served too.
+    #[inline]
+    pub fn load_changed(&mut self, place: usize) {
+        if let Choice::Least(least) = &mut self.choice {
+            least.load_changed(place);
         }
     }
 }

@@ -5,9 +5,9 @@ use crate::service::example::{dest, service};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Conns by destination: (active, inactive).
+/// Conns by destination, (active, inactive), and their version.
 #[derive(Debug, Default)]
-pub struct Counts(pub HashMap<DestId, (u32, u32)>);
+pub struct Counts(pub HashMap<DestId, (u32, u32)>, pub u64);
 
 impl Loads for Counts {
     fn active(&self, dest: DestId) -> u32 {
@@ -16,6 +16,10 @@ impl Loads for Counts {
 
     fn inactive(&self, dest: DestId) -> u32 {
         self.0.get(&dest).map_or(0, |counts| counts.1)
+    }
+
+    fn version(&self) -> u64 {
+        self.1
     }
 }
 
@@ -202,7 +206,7 @@ fn least_connections_are_exact_among_random_loads() {
         let mut rng = fastrand::Rng::with_seed(seed);
         let weights: Vec<u32> = (0..rng.usize(..9)).map(|_| rng.u32(..4)).collect();
         let loads = (1..9).map(|id| (DestId(id), (rng.u32(..3), rng.u32(..600)))).collect();
-        let loads = Counts(loads);
+        let loads = Counts(loads, 0);
         for kind in [SchedulerKind::Lc, SchedulerKind::Wlc] {
             let service = with_thresholds(of_kind(kind, &weights));
             overload(&service, &mut rng, 5);
@@ -234,7 +238,7 @@ fn least_literally(service: &Service, loads: &Counts) -> Option<usize> {
 #[test]
 fn wlc_compares_beyond_32_bits() {
     let service = of_kind(SchedulerKind::Wlc, &[65_535, 65_534]);
-    let loads = Counts([(DestId(1), (40_000_000, 0)), (DestId(2), (39_999_000, 0))].into());
+    let loads = Counts([(DestId(1), (40_000_000, 0)), (DestId(2), (39_999_000, 0))].into(), 0);
     let pick = Scheduler::new(&service, WorkerId(0)).schedule(&service, &loads);
     assert_eq!(pick, least_literally(&service, &loads));
 }

@@ -172,10 +172,16 @@ impl ServiceTable {
     /// The destination, unless it was removed.
     #[inline]
     pub fn dest(&self, id: DestId) -> Option<&Dest> {
+        let (service, place) = self.place(id)?;
+        Some(&self.services[service].dests[place])
+    }
+
+    /// Index of the destination's service and its place in the service's list, unless it was
+    /// removed.
+    #[inline]
+    pub fn place(&self, id: DestId) -> Option<(usize, usize)> {
         match self.places.get(id.index()) {
-            Some(&Place::Present(service, dest)) => {
-                Some(&self.services[service as usize].dests[dest as usize])
-            }
+            Some(&Place::Present(service, dest)) => Some((service as usize, dest as usize)),
             _ => None,
         }
     }
@@ -315,6 +321,7 @@ mod tests {
             .with_removed(vec![(DestId(5), Arc::clone(&gone))]);
         assert_eq!(table.dest(DestId(9)).map(|dest| dest.weight), Some(4));
         assert_eq!(table.dest(DestId(1)).map(|dest| dest.id), Some(DestId(1)));
+        assert_eq!(table.place(DestId(1)), Some((0, 1)));
         for id in [0, 2, 5, 10, 65_000] {
             assert!(table.dest(DestId(id)).is_none(), "{id}");
         }
