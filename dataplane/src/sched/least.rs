@@ -30,11 +30,12 @@ impl Rank {
         Rank { place: place as u32, load: overhead(dest, loads), share: share(dest) }
     }
 
-    /// Fractions by cross multiplication: an overhead is below 2^41 and ipvsadm's weights are
-    /// below 2^16, so 64 bits hold every product.
+    /// Fractions by cross multiplication. Overheads have up to 41 bits and weights 31, more in
+    /// all than the kernel's 64.
     #[inline]
     fn better(self, other: Rank) -> Rank {
-        let loads = (self.load * other.share).cmp(&(other.load * self.share));
+        let product = |load: u64, share: u64| u128::from(load) * u128::from(share);
+        let loads = product(self.load, other.share).cmp(&product(other.load, self.share));
         match loads.then(self.place.cmp(&other.place)) {
             Ordering::Less | Ordering::Equal => self,
             Ordering::Greater => other,

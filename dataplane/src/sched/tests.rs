@@ -236,9 +236,13 @@ fn least_literally(service: &Service, loads: &Counts) -> Option<usize> {
 }
 
 #[test]
-fn wlc_compares_beyond_32_bits() {
-    let service = of_kind(SchedulerKind::Wlc, &[65_535, 65_534]);
-    let loads = Counts([(DestId(1), (40_000_000, 0)), (DestId(2), (39_999_000, 0))].into(), 0);
-    let pick = Scheduler::new(&service, WorkerId(0)).schedule(&service, &loads);
-    assert_eq!(pick, least_literally(&service, &loads));
+fn wlc_compares_beyond_64_bits() {
+    let most = i32::MAX as u32;
+    let service = of_kind(SchedulerKind::Wlc, &[most, most - 1]);
+    let full = u32::MAX;
+    for (first, second) in [((full, full), (full, full)), ((full, 0), (full - 1, 200))] {
+        let loads = Counts([(DestId(1), first), (DestId(2), second)].into(), 0);
+        let pick = Scheduler::new(&service, WorkerId(0)).schedule(&service, &loads);
+        assert_eq!(pick, least_literally(&service, &loads));
+    }
 }

@@ -56,6 +56,21 @@ pub struct Service {
     pub max_weight: u32,
 }
 
+impl Service {
+    /// A service of these destinations, in the kernel's list order, with what wrr needs of their
+    /// weights.
+    pub fn new(id: ServiceId, key: ServiceKey, scheduler: SchedulerKind, dests: Vec<Dest>) -> Self {
+        let divisor = dests.iter().fold(0, |divisor, dest| gcd(dest.weight, divisor));
+        let max_weight = dests.iter().map(|dest| dest.weight).max().unwrap_or(0);
+        Service { id, key, scheduler, dests, weight_gcd: divisor.max(1), max_weight }
+    }
+}
+
+/// Greatest common divisor; 0 divides nothing and is divided by all.
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 /// A destination of one service in one snapshot.
 #[derive(Debug, Clone)]
 pub struct Dest {
@@ -112,16 +127,22 @@ pub(crate) mod example {
 
     /// A round-robin service of these destinations, in the list's order.
     pub fn service(dests: Vec<Dest>) -> Service {
-        let weights = || dests.iter().map(|dest| dest.weight).filter(|&weight| weight > 0);
-        let divisor = |&candidate: &u32| weights().all(|weight| weight % candidate == 0);
-        let max_weight = weights().max().unwrap_or(0);
-        Service {
-            id: ServiceId(1),
-            key: ServiceKey::Address { proto: 6, vip: 0x0a00_0064, vport: 80 },
-            scheduler: SchedulerKind::Rr,
-            weight_gcd: (1..=max_weight).rev().find(divisor).unwrap_or(1),
-            max_weight,
-            dests,
+        let key = ServiceKey::Address { proto: 6, vip: 0x0a00_0064, vport: 80 };
+        Service::new(ServiceId(1), key, SchedulerKind::Rr, dests)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::example::{dest, service};
+
+    #[test]
+    fn the_divisor_and_the_maximum_pass_over_weights_of_0() {
+        let cases: [(&[u32], u32, u32); 5] =
+            [(&[], 1, 0), (&[0, 0], 1, 0), (&[10, 0, 4, 6], 2, 10), (&[7], 7, 7), (&[4, 9], 1, 9)];
+        for (weights, gcd, max) in cases {
+            let service = service(weights.iter().map(|&weight| dest(1, weight)).collect());
+            assert_eq!((service.weight_gcd, service.max_weight), (gcd, max), "{weights:?}");
         }
     }
 }
