@@ -1,0 +1,270 @@
+//! One connection: 64 bytes, one cache line, everything that forwarding its packets needs.
+
+use crate::flow::{Direction, FlowKey, protocol};
+use crate::ids::{DestId, NextHopId};
+use crate::proto::tcp;
+use crate::service::ForwardingMethod;
+use crate::time::Tick;
+use bytemuck::{Pod, Zeroable};
+
+/// The bits of a conn. The low 16 are those of the kernel's sync protocol
+/// (`include/uapi/linux/ip_vs.h`, `IP_VS_CONN_F_*`); those above are the table's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct ConnFlags(u32);
+
+bitflags::bitflags! {
+    impl ConnFlags: u32 {
+        /// Forwarding method, not a single bit: see [`ConnFlags::method`].
+        const FWD_MASK = 0x0007;
+        /// The director does not see the replies.
+        const NOOUTPUT = 0x0080;
+        /// Counted as inactive: not established.
+        const INACTIVE = 0x0100;
+        /// The client's port is not known yet (FTP data).
+        const NO_CPORT = 0x0800;
+        /// A persistence template, not a connection.
+        const TEMPLATE = 0x1000;
+        /// Forgotten right after the packet that made it (one-packet scheduling).
+        const ONE_PACKET = 0x2000;
+
+        /// Published: set by the last write of an insertion, cleared by the first of a removal.
+        const LIVE = 1 << 16;
+        /// In a chain of the wheel, which may outlast the conn: see [`super::wheel`].
+        const FILED = 1 << 17;
+        /// The next entry is this conn's second line: addresses of 16 bytes. Reserved.
+        const TWO_LINES = 1 << 18;
+        /// This entry is the second line of the one before it. Reserved.
+        const SECOND_LINE = 1 << 19;
+
+        const _ = !0;
+    }
+}
+
+impl ConnFlags {
+    /// The kernel's number for a forwarding method.
+    pub const fn of_method(method: ForwardingMethod) -> ConnFlags {
+        ConnFlags(method as u32)
+    }
+
+    /// The forwarding method, or `None` for the kernel's two that no destination of ours has
+    /// (local node and cache bypass).
+    #[inline]
+    pub fn method(self) -> Option<ForwardingMethod> {
+        match self.0 & Self::FWD_MASK.0 {
+            0 => Some(ForwardingMethod::Masq),
+            2 => Some(ForwardingMethod::Ipip),
+            3 => Some(ForwardingMethod::Gatewaying),
+            _ => None,
+        }
+    }
+
+    /// The bits that the table keeps for itself, whatever a caller asks for.
+    pub(super) const OWN: ConnFlags =
+        ConnFlags(Self::LIVE.0 | Self::FILED.0 | Self::TWO_LINES.0 | Self::SECOND_LINE.0);
+
+    /// Replies of a masq conn are looked up by their own key; nothing else's are.
+    #[inline]
+    pub(super) fn has_outbound(self) -> bool {
+        self.0 & (Self::FWD_MASK.0 | Self::TEMPLATE.0) == 0
+    }
+}
+
+/// A connection. Addresses and ports in host order, times in ticks.
+///
+/// The key fields (`proto`, `cip`, `cport`, `vip`, `vport`, `rip`, `rport`, the method in `flags`)
+/// and the table's own (`link`, `side`, the flags from bit 16) are not to be changed through
+/// [`super::ConnTable::get_mut`]: the index would no longer find the conn.
+///
+/// A conn of IPv6 or of mixed families is to take two entries in a row, the first marked
+/// [`ConnFlags::TWO_LINES`], the second [`ConnFlags::SECOND_LINE`]; the first keeps this layout
+/// with hashes of the addresses in place of the addresses, so that one line settles almost every
+/// comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C, align(64))]
+pub struct Conn {
+    /// Client's address.
+    pub cip: u32,
+    /// Virtual address the client speaks to.
+    pub vip: u32,
+    /// Real server's address.
+    pub rip: u32,
+    /// Client's port.
+    pub cport: u16,
+    /// Virtual port.
+    pub vport: u16,
+    /// Real server's port.
+    pub rport: u16,
+    /// Local port towards the real server (fullnat), 0 for the client's own.
+    pub lport: u16,
+    /// Local address towards the real server (fullnat), an index; 0 for the client's own.
+    pub lip_index: u16,
+    /// IP protocol number.
+    pub proto: u8,
+    /// State of the protocol's machine, in the kernel's numbers.
+    pub state: u8,
+    /// Forwarding method and properties.
+    pub flags: ConnFlags,
+    /// Destination it belongs to.
+    pub dest: DestId,
+    /// When its last packet came: the one store per packet that its timer costs.
+    pub last_seen: Tick,
+    /// Ticks without a packet after which it is over.
+    pub timeout: u32,
+    /// Packets from the client, wrapping (sync and thresholds count by it).
+    pub in_packets: u32,
+    /// Next entry in its chain of the wheel, plus one; 0 ends the chain.
+    pub(super) link: u32,
+    /// When it was last told to the standby.
+    pub sync_end: u32,
+    /// Its record in the side table, plus one; 0 for none.
+    pub(super) side: u32,
+    /// What the inbound rewrite changes in the IPv4 header's one's-complement sum, as
+    /// [`crate::forward::masq::deltas`] gives it.
+    pub l3_delta: u16,
+    /// The same for the TCP or UDP checksum.
+    pub l4_delta: u16,
+    /// Where its inbound packets go next.
+    pub next_hop: NextHopId,
+    /// State last told to the standby.
+    pub synced_state: u8,
+    pub(super) spare: u8,
+}
+
+const _: () = assert!(size_of::<Conn>() == 64, "a conn is one cache line");
+
+impl Conn {
+    /// The key that packets from the client carry.
+    #[inline]
+    pub fn inbound_key(&self) -> FlowKey {
+        FlowKey {
+            src: self.cip,
+            dst: self.vip,
+            sport: self.cport,
+            dport: self.vport,
+            proto: self.proto,
+        }
+    }
+
+    /// The key that the real server's replies carry, if they are masq's and thus looked up.
+    #[inline]
+    pub fn outbound_key(&self) -> Option<FlowKey> {
+        self.flags.has_outbound().then_some(FlowKey {
+            src: self.rip,
+            dst: self.cip,
+            sport: self.rport,
+            dport: self.cport,
+            proto: self.proto,
+        })
+    }
+
+    /// Whether its time is over: no packet for `timeout` ticks. `now` is not before `last_seen`.
+    #[inline]
+    pub fn is_expired(&self, now: Tick) -> bool {
+        now.since(self.last_seen) >= self.timeout
+    }
+
+    /// A TCP conn whose client has not answered yet, as every one of a SYN flood.
+    #[inline]
+    pub fn is_half_open(&self) -> bool {
+        self.proto == protocol::TCP && self.state == tcp::state::SYN_RECV
+    }
+
+    /// Whether the entry holds a conn.
+    #[inline]
+    pub(super) fn is_live(&self) -> bool {
+        self.flags.contains(ConnFlags::LIVE)
+    }
+
+    /// Whether `key` is this conn's, in the given direction. Without a branch, since the direction
+    /// of the next packet cannot be foretold.
+    #[inline]
+    pub(super) fn matches(&self, key: &FlowKey, direction: Direction) -> bool {
+        let out = direction == Direction::Outbound;
+        let (src, dst) = if out { (self.rip, self.cip) } else { (self.cip, self.vip) };
+        let (sport, dport) = if out { (self.rport, self.cport) } else { (self.cport, self.vport) };
+        let not_outbound = ConnFlags::FWD_MASK.0 | ConnFlags::TEMPLATE.0;
+        let forbidden = if out { not_outbound } else { 0 };
+        let flags = self.flags.0 & (forbidden | ConnFlags::LIVE.0) ^ ConnFlags::LIVE.0;
+        let ports = u32::from(sport ^ key.sport) | u32::from(dport ^ key.dport);
+        let proto = u32::from(self.proto ^ key.proto);
+        (src ^ key.src) | (dst ^ key.dst) | ports | proto | flags == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conn(method: ForwardingMethod) -> Conn {
+        Conn {
+            cip: 0x0a00_0001,
+            vip: 0xc000_0201,
+            rip: 0xc633_6401,
+            cport: 40000,
+            vport: 80,
+            rport: 8080,
+            proto: protocol::TCP,
+            flags: ConnFlags::of_method(method) | ConnFlags::LIVE,
+            timeout: 16,
+            last_seen: Tick(u32::MAX),
+            ..Conn::zeroed()
+        }
+    }
+
+    #[test]
+    fn a_masq_conn_matches_both_its_keys_each_in_its_direction_only() {
+        let conn = conn(ForwardingMethod::Masq);
+        let (inbound, outbound) = (conn.inbound_key(), conn.outbound_key().unwrap());
+        assert!(conn.matches(&inbound, Direction::Inbound));
+        assert!(conn.matches(&outbound, Direction::Outbound));
+        assert!(!conn.matches(&inbound, Direction::Outbound));
+        assert!(!conn.matches(&outbound, Direction::Inbound));
+    }
+
+    #[test]
+    fn one_changed_field_of_a_key_is_another_conn() {
+        let conn = conn(ForwardingMethod::Masq);
+        let key = conn.inbound_key();
+        for other in [
+            FlowKey { src: key.src ^ 1, ..key },
+            FlowKey { dst: key.dst ^ 1 << 31, ..key },
+            FlowKey { sport: key.sport ^ 0x8000, ..key },
+            FlowKey { dport: key.dport ^ 1, ..key },
+            FlowKey { proto: protocol::UDP, ..key },
+        ] {
+            assert!(!conn.matches(&other, Direction::Inbound), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn replies_of_gatewaying_and_tunnels_are_not_looked_up() {
+        for method in [ForwardingMethod::Gatewaying, ForwardingMethod::Ipip] {
+            let conn = conn(method);
+            let reply = FlowKey {
+                src: conn.rip,
+                dst: conn.cip,
+                sport: conn.rport,
+                dport: conn.cport,
+                proto: conn.proto,
+            };
+            assert_eq!(conn.outbound_key(), None);
+            assert!(!conn.matches(&reply, Direction::Outbound));
+            assert_eq!(conn.flags.method(), Some(method));
+        }
+    }
+
+    #[test]
+    fn an_unpublished_entry_matches_nothing() {
+        let mut conn = conn(ForwardingMethod::Masq);
+        conn.flags.remove(ConnFlags::LIVE);
+        assert!(!conn.matches(&conn.inbound_key(), Direction::Inbound));
+    }
+
+    #[test]
+    fn expiry_is_exact_across_the_wrap_of_time() {
+        let conn = conn(ForwardingMethod::Masq);
+        assert!(!conn.is_expired(Tick(14)));
+        assert!(conn.is_expired(Tick(15)));
+    }
+}

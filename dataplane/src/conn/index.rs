@@ -1,0 +1,225 @@
+//! From key to entry: buckets of one cache line, eight slots of tag and reference each.
+//!
+//! A key has two buckets: the first from its hash, the second from the first and its tag alone, so
+//! that a slot can be moved without knowing its key (partial-key cuckoo hashing; Fan et al.,
+//! MemC3, NSDI 2013). A key goes to its first bucket while that has room, since then a look-up
+//! reads one line; if both are full, slots of them move aside. Sized for [`LOAD_PERCENT`], where
+//! moving one slot almost always suffices and failure is beyond any table's life.
+
+use super::hash::KeyHash;
+use crate::flow::Direction;
+use crate::prefetch::prefetch;
+use bytemuck::{Pod, Zeroable};
+
+/// Slots of a bucket: tags and references fill one cache line.
+const SLOTS: usize = 8;
+
+/// Share of slots in use when the table is full of masq conns, which have two slots each.
+const LOAD_PERCENT: usize = 80;
+
+/// Buckets beyond that load, so that tables of a few conns have room for bad luck too.
+const SPARE_BUCKETS: usize = 8;
+
+/// Moves that may chain to make room: at most 2 · (8 + 64) buckets are read. With two, no chain
+/// comes back to a bucket that it started from, which is full.
+const MAX_MOVES: usize = 2;
+
+/// Which entry, and by which of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reference(u32);
+
+impl Reference {
+    /// Refers to no entry: its index is beyond every table.
+    pub(super) const NONE: Reference = Reference(u32::MAX);
+
+    #[inline]
+    pub(super) fn new(entry: u32, direction: Direction) -> Reference {
+        Reference(entry << 1 | u32::from(direction == Direction::Outbound))
+    }
+
+    #[inline]
+    pub(super) fn entry(self) -> u32 {
+        self.0 >> 1
+    }
+
+    #[inline]
+    pub(super) fn direction(self) -> Direction {
+        if self.0 & 1 == 0 { Direction::Inbound } else { Direction::Outbound }
+    }
+}
+
+/// Eight slots. A tag of 0 marks an empty one.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+pub(super) struct Bucket {
+    tags: [u32; SLOTS],
+    references: [u32; SLOTS],
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64, "a bucket is one cache line");
+
+impl Bucket {
+    /// A bit for every slot with this tag.
+    #[inline]
+    fn tagged(&self, tag: u32) -> u32 {
+        let mut found = 0;
+        for slot in 0..SLOTS {
+            found |= u32::from(self.tags[slot] == tag) << slot;
+        }
+        found
+    }
+
+    #[inline]
+    fn empty_slot(&self) -> Option<usize> {
+        let empty = self.tagged(0);
+        (empty != 0).then(|| empty.trailing_zeros() as usize)
+    }
+
+    fn put(&mut self, slot: usize, tag: u32, reference: Reference) {
+        self.tags[slot] = tag;
+        self.references[slot] = reference.0;
+    }
+
+    fn slot_of(&self, tag: u32, reference: Reference) -> Option<usize> {
+        (0..SLOTS).find(|&slot| self.tags[slot] == tag && self.references[slot] == reference.0)
+    }
+}
+
+/// Buckets needed for `conns` conns with two keys each.
+pub(super) fn buckets_for(conns: usize) -> usize {
+    (2 * conns * 100).div_ceil(LOAD_PERCENT * SLOTS) + SPARE_BUCKETS
+}
+
+/// The index over its buckets, whose memory is the region's.
+pub(super) struct Index {
+    buckets: &'static mut [Bucket],
+}
+
+impl Index {
+    /// An empty index in zeroed `buckets`.
+    pub(super) fn new(buckets: &'static mut [Bucket]) -> Index {
+        assert!(u32::try_from(buckets.len()).is_ok_and(|count| count > 0));
+        Index { buckets }
+    }
+
+    #[inline]
+    fn first(&self, hash: KeyHash) -> usize {
+        spread(hash.place(), self.buckets.len())
+    }
+
+    /// The other bucket of a slot with this tag in `bucket`; its own inverse.
+    #[inline]
+    fn other(&self, bucket: usize, tag: u32) -> usize {
+        // Odd multiplier: neighbouring tags, and the tag's high bits, all count.
+        let sum = spread(tag.wrapping_mul(0x9e37_79b1), self.buckets.len());
+        if sum >= bucket { sum - bucket } else { sum + self.buckets.len() - bucket }
+    }
+
+    /// Starts loading the bucket that the key is most likely in.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: KeyHash) {
+        prefetch(&self.buckets[self.first(hash)]);
+    }
+
+    /// The first slot with the key's tag, or [`Reference::NONE`].
+    #[inline]
+    pub(super) fn candidate(&self, hash: KeyHash) -> Reference {
+        let first = self.first(hash);
+        let bucket = &self.buckets[first];
+        let found = bucket.tagged(hash.tag());
+        if found != 0 {
+            return Reference(bucket.references[found.trailing_zeros() as usize & (SLOTS - 1)]);
+        }
+        self.candidate_in(self.other(first, hash.tag()), hash.tag())
+    }
+
+    fn candidate_in(&self, bucket: usize, tag: u32) -> Reference {
+        let bucket = &self.buckets[bucket];
+        let found = bucket.tagged(tag);
+        if found == 0 {
+            return Reference::NONE;
+        }
+        Reference(bucket.references[found.trailing_zeros() as usize & (SLOTS - 1)])
+    }
+
+    /// The slot with the key's tag that `is_it` confirms.
+    #[inline]
+    pub(super) fn find(
+        &self,
+        hash: KeyHash,
+        is_it: impl Fn(Reference) -> bool,
+    ) -> Option<Reference> {
+        let first = self.first(hash);
+        for bucket in [first, self.other(first, hash.tag())] {
+            let bucket = &self.buckets[bucket];
+            let mut found = bucket.tagged(hash.tag());
+            while found != 0 {
+                let reference = Reference(bucket.references[found.trailing_zeros() as usize]);
+                if is_it(reference) {
+                    return Some(reference);
+                }
+                found &= found - 1;
+            }
+        }
+        None
+    }
+
+    /// Adds a key that is not there yet. `false`, and nothing changed but the places of other
+    /// slots, if no room could be made.
+    #[must_use]
+    pub(super) fn insert(&mut self, hash: KeyHash, reference: Reference) -> bool {
+        let first = self.first(hash);
+        let second = self.other(first, hash.tag());
+        for moves in 0..=MAX_MOVES {
+            for bucket in [first, second] {
+                if let Some(slot) = self.make_room(bucket, moves) {
+                    self.buckets[bucket].put(slot, hash.tag(), reference);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// An empty slot of `bucket`, made by moving at most `moves` slots, each to its other bucket.
+    fn make_room(&mut self, bucket: usize, moves: usize) -> Option<usize> {
+        if moves == 0 {
+            return self.buckets[bucket].empty_slot();
+        }
+        for slot in 0..SLOTS {
+            let tag = self.buckets[bucket].tags[slot];
+            let target = self.other(bucket, tag);
+            if target == bucket {
+                continue;
+            }
+            if let Some(room) = self.make_room(target, moves - 1) {
+                let reference = Reference(self.buckets[bucket].references[slot]);
+                self.buckets[target].put(room, tag, reference);
+                self.buckets[bucket].tags[slot] = 0;
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// Removes a key's slot.
+    ///
+    /// # Panics
+    /// If it is not there: index and entries have parted.
+    pub(super) fn remove(&mut self, hash: KeyHash, reference: Reference) {
+        let first = self.first(hash);
+        for bucket in [first, self.other(first, hash.tag())] {
+            if let Some(slot) = self.buckets[bucket].slot_of(hash.tag(), reference) {
+                self.buckets[bucket].tags[slot] = 0;
+                return;
+            }
+        }
+        panic!("a live conn's key is in the index");
+    }
+}
+
+/// Maps 32 uniform bits to `0..count` without a division.
+#[inline]
+fn spread(bits: u32, count: usize) -> usize {
+    ((u64::from(bits) * count as u64) >> 32) as usize
+}
