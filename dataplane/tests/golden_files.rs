@@ -46,7 +46,11 @@ fn identification_is_masked_in_what_the_director_makes_and_in_nothing_else() {
     assert_eq!(masked_places(&ipv4(0, 1, CLIENT, &[3, 1, 9, 9])), NOTHING, "forwarded ICMP error");
     for tunnel in [4, 41, 47] {
         assert_eq!(masked_places(&ipv4(0, tunnel, DIRECTOR, &[9; 20])), id, "tunnel {tunnel}");
-        assert_eq!(masked_places(&ipv4(0, tunnel, CLIENT, &[9; 20])), NOTHING, "forwarded {tunnel}");
+        assert_eq!(
+            masked_places(&ipv4(0, tunnel, CLIENT, &[9; 20])),
+            NOTHING,
+            "forwarded {tunnel}"
+        );
     }
     assert_eq!(masked_places(&ipv4(0xc0, 6, DIRECTOR, &[9; 20])), NOTHING, "TCP");
 }
