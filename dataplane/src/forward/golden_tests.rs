@@ -72,8 +72,9 @@ fn refuse(
     headers: &Headers,
     mut packet: SimPacket,
     error: IcmpError,
+    src: u32,
 ) -> Vec<SimPacket> {
-    assert!(icmp_error::make(&mut packet, headers, error, VIP, id_of(exchange)));
+    assert!(icmp_error::make(&mut packet, headers, error, src, id_of(exchange)));
     vec![packet]
 }
 
@@ -106,7 +107,7 @@ fn masq_equals_the_kernels_for_udp_with_every_kind_of_checksum() {
 fn gatewaying_equals_the_kernels_and_so_does_time_exceeded() {
     let count = replay("dr_v4", |exchange, headers, mut packet| {
         if super::expires(headers) {
-            return refuse(exchange, headers, packet, IcmpError::TimeExceeded);
+            return refuse(exchange, headers, packet, IcmpError::TimeExceeded, VIP);
         }
         gatewaying::forward(&mut packet, headers);
         vec![packet]
@@ -120,12 +121,12 @@ fn ipip_equals_the_kernels_and_so_do_its_fragments_and_errors() {
     let count = replay("tun_ipip_v4", |exchange, headers, mut packet| {
         let mtu = ipip::tunnel_mtu(MTU);
         if super::expires(headers) {
-            return refuse(exchange, headers, packet, IcmpError::TimeExceeded);
+            return refuse(exchange, headers, packet, IcmpError::TimeExceeded, VIP);
         }
         if headers.df && !fits(headers.ip_len, mtu) {
             let direction = Direction::Inbound;
             let error = IcmpError::FragmentationNeeded { mtu, direction };
-            return refuse(exchange, headers, packet, error);
+            return refuse(exchange, headers, packet, error, VIP);
         }
         assert!(ipip::encapsulate(&mut packet, headers, LOCAL, RIP, id_of(exchange)));
         let mut rest = Vec::new();
@@ -144,7 +145,54 @@ fn ipip_equals_the_kernels_and_so_do_its_fragments_and_errors() {
 #[test]
 fn port_unreachable_equals_the_kernels_when_all_weights_are_zero() {
     let count = replay("sched_rr_w0all", |exchange, headers, packet| {
-        refuse(exchange, headers, packet, IcmpError::PortUnreachable)
+        refuse(exchange, headers, packet, IcmpError::PortUnreachable, VIP)
     });
     assert!(count >= 3, "{count} frames compared");
+}
+
+/// Cuts a packet that is to leave through `mtu` if it does not fit.
+fn in_pieces(mut packet: SimPacket, headers: &Headers, mtu: u16) -> Vec<SimPacket> {
+    let mut rest = Vec::new();
+    if !fits(headers.ip_len, mtu) {
+        let l3 = headers.l3.into();
+        assert!(fragment::fragment(&mut packet, l3, mtu, &mut SimPool::new(4), &mut rest));
+    }
+    rest.insert(0, packet);
+    rest
+}
+
+#[test]
+fn masq_through_a_small_mtu_equals_the_kernels_in_both_directions() {
+    let mut masquerade = masquerade(80, 80);
+    let count = replay("leaf/nat_mtu", |exchange, headers, packet| {
+        let (mtu, src, direction) = match exchange.from_server {
+            false => (1400, VIP, Direction::Inbound),
+            true => (1300, LOCAL, Direction::Outbound),
+        };
+        if headers.df && !fits(headers.ip_len, mtu) {
+            let error = IcmpError::FragmentationNeeded { mtu, direction };
+            return refuse(exchange, headers, packet, error, src);
+        }
+        let packet = masquerade(exchange, headers, packet).remove(0);
+        in_pieces(packet, headers, mtu)
+    });
+    assert_eq!(count, 10);
+}
+
+#[test]
+fn gatewaying_through_a_small_mtu_equals_the_kernels() {
+    let count = replay("leaf/dr_v4_mtu1400", |exchange, headers, mut packet| {
+        let mtu = 1400;
+        if super::expires(headers) {
+            return refuse(exchange, headers, packet, IcmpError::TimeExceeded, VIP);
+        }
+        if headers.df && !fits(headers.ip_len, mtu) {
+            let direction = Direction::Inbound;
+            let error = IcmpError::FragmentationNeeded { mtu, direction };
+            return refuse(exchange, headers, packet, error, VIP);
+        }
+        gatewaying::forward(&mut packet, headers);
+        in_pieces(packet, headers, mtu)
+    });
+    assert!(count >= 50, "{count} frames compared");
 }

@@ -167,11 +167,8 @@ mod tests {
                 inbound(packet, headers, rip, deltas);
             });
             assert_eq!(verify(&into).expect("whole").l4, Some(false));
-            let back = forwarded(&into, |packet, headers| {
-                let reply = Headers { key: headers.key.reversed(), ..*headers };
-                // The way back swaps nothing but the address it knows: undo by rewriting again.
-                inbound(packet, &reply, vip, (!deltas.0, !deltas.1));
-            });
+            let deltas = super::deltas(rip.0, rip.1, vip.0, vip.1);
+            let back = forwarded(&into, |packet, headers| inbound(packet, headers, vip, deltas));
             assert_frames_equal(&back, &bad(vip).ttl(62).build(), "there and back");
         }
     }
