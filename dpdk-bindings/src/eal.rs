@@ -30,8 +30,9 @@ impl Eal {
     ///
     /// # Errors
     /// [`Error::EalTwice`] from the second call on, even if the first failed; [`Error::Eal`] for
-    /// arguments that DPDK refuses, missing huge pages or missing rights. Since 25.11 DPDK itself names an argument that it does
-    /// not know on standard error and ends the process.
+    /// arguments that DPDK refuses, missing huge pages or missing rights.
+    /// Since 25.11 DPDK itself names an argument that it does not know on standard error and ends
+    /// the process.
     pub fn init<S: AsRef<str>>(args: &[S]) -> Result<Eal, Error> {
         let argv = argv(args)?;
         if INITIALISED.swap(true, Ordering::SeqCst) {

@@ -182,8 +182,9 @@ impl Mbuf {
         self.head().nb_segs > 1
     }
 
-    /// The number it carries as its port: DPDK's after receiving, what [`Mbuf::set_port`] set
-    /// after that, 65535 when fresh. Transmitting ignores it.
+    /// The number it carries as its port: what [`Mbuf::set_port`] set, 65535 when fresh. After
+    /// receiving it is DPDK's for the port, but not every driver sets it (`net_ring`, 23.11's
+    /// `net_af_xdp`): the receiver knows better. Transmitting ignores it.
     #[inline]
     pub fn port(&self) -> u16 {
         self.head().port

@@ -113,7 +113,7 @@ impl Port {
         &self.open.name
     }
 
-    /// DPDK's number for it, which received frames carry ([`crate::Mbuf::port`]).
+    /// DPDK's number for it, in the order of probing.
     pub fn id(&self) -> u16 {
         self.open.id
     }
