@@ -36,8 +36,11 @@ pub mod worker;
 // What the stages share.
 pub mod counters;
 pub mod flow;
+pub mod handover;
 pub mod ids;
+pub mod interface;
 pub mod limits;
+pub mod mailbox;
 pub mod prefetch;
 pub mod time;
 pub mod twin_ring;

@@ -48,3 +48,6 @@ pub const EXPIRE_BATCH: usize = 64;
 /// Bytes of a quoted packet in an ICMP error: the whole error is at most 576 bytes
 /// (RFC 1812 section 4.3.2.3).
 pub const ICMP_ERROR_MAX: usize = 576;
+
+/// Fragments beyond the first that one packet may be cut into.
+pub const MAX_FRAGMENTS: usize = 8;

@@ -45,6 +45,7 @@ pub fn client_end(key: &FlowKey, is_vip: impl Fn(u32) -> bool) -> (u32, u16) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotMap {
     map: [WorkerId; OWNER_SLOTS],
+    workers: usize,
 }
 
 impl SlotMap {
@@ -55,7 +56,13 @@ impl SlotMap {
     /// If there is no worker or more than [`MAX_WORKERS`].
     pub fn even(workers: usize) -> Self {
         assert!((1..=MAX_WORKERS).contains(&workers), "1 to {MAX_WORKERS} workers");
-        SlotMap { map: std::array::from_fn(|slot| WorkerId((slot % workers) as u16)) }
+        SlotMap { map: std::array::from_fn(|slot| WorkerId((slot % workers) as u16)), workers }
+    }
+
+    /// How many workers share the slots.
+    #[inline]
+    pub fn workers(&self) -> usize {
+        self.workers
     }
 
     /// The slot's owner; `slot` is below [`OWNER_SLOTS`].

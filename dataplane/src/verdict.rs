@@ -105,8 +105,8 @@ pub enum Verdict {
     Punt(PuntClass),
     /// Another worker's flow.
     HandOver(crate::ids::WorkerId),
-    /// Waits for its next hop to be resolved.
-    Hold(crate::ids::NextHopId),
+    /// Waits until the next hop that stands for this target address (host order) is resolved.
+    Hold(u32),
     /// Gone, and why.
     Drop(DropReason),
 }

@@ -3,6 +3,7 @@
 
 mod frame;
 mod hex;
+pub mod machine;
 mod rng;
 mod verify;
 

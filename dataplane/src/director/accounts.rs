@@ -1,0 +1,79 @@
+//! Who carries how many conns: counts by destination, kept when a conn begins, turns and ends.
+
+use crate::conn::{Conn, ConnTable};
+use crate::counters::{OthersLoad, WorkerCounters};
+use crate::ids::DestId;
+use crate::proto;
+use crate::sched::Loads;
+use crate::service::{DestShared, ServiceTable};
+use std::sync::Arc;
+
+/// The accounts of one worker.
+pub struct Accounts {
+    counters: Arc<WorkerCounters>,
+    others: Arc<OthersLoad>,
+}
+
+impl Accounts {
+    /// Accounts over the worker's counters.
+    pub fn new(counters: Arc<WorkerCounters>, others: Arc<OthersLoad>) -> Self {
+        Accounts { counters, others }
+    }
+
+    /// Counts the conns an adopted table brings along.
+    pub fn adopt(&self, conns: &ConnTable) {
+        for (_, conn) in conns.live_in(conns.ids()) {
+            self.counters.dest(conn.dest).conn_adopted(is_active(conn));
+        }
+    }
+
+    /// The worker's counters.
+    pub fn counters(&self) -> &WorkerCounters {
+        &self.counters
+    }
+
+    /// A conn was created on `dest`, which has been asked ([`Dest::take_conn`]).
+    pub fn conn_begins(&self, dest: DestId) {
+        self.counters.dest(dest).conn_begins();
+    }
+
+    /// A conn's state changed.
+    #[inline]
+    pub fn conn_turns(&self, dest: DestId, was_active: bool, is_active: bool) {
+        if was_active != is_active {
+            self.counters.dest(dest).conn_turns(is_active);
+        }
+    }
+
+    /// A conn ended; `table` knows its destination, present or removed.
+    pub fn conn_ends(&self, conn: &Conn, table: &ServiceTable) {
+        self.counters.dest(conn.dest).conn_ends(is_active(conn));
+        match table.dest(conn.dest) {
+            Some(dest) => dest.conn_removed(),
+            None => {
+                table.shared(conn.dest).map(DestShared::conn_removed);
+            }
+        }
+    }
+
+    /// A half-open conn gave way to a new one.
+    pub fn conn_evicted(&self, conn: &Conn, table: &ServiceTable) {
+        let evicted = &self.counters.evicted;
+        evicted.store(evicted.load(super::RELAXED) + 1, super::RELAXED);
+        self.conn_ends(conn, table);
+    }
+}
+
+fn is_active(conn: &Conn) -> bool {
+    proto::is_active(conn.proto, conn.state)
+}
+
+impl Loads for Accounts {
+    fn active(&self, dest: DestId) -> u32 {
+        self.counters.dest(dest).active() + self.others.get(dest).0
+    }
+
+    fn inactive(&self, dest: DestId) -> u32 {
+        self.counters.dest(dest).inactive() + self.others.get(dest).1
+    }
+}

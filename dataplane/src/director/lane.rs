@@ -1,0 +1,103 @@
+//! What the stages know of one packet of the window.
+
+use crate::conn::{Candidate, ConnTable, KeyHash};
+use crate::ids::InterfaceId;
+use crate::interface::Interfaces;
+use crate::io::Packet;
+use crate::parse::{Headers, Parsed, parse};
+use crate::punt;
+use crate::service::ServiceTable;
+use crate::verdict::{DropReason, Verdict};
+use crate::wire::ethernet::{Destination, destination_class};
+
+/// One packet's place in the window, filled stage by stage.
+pub(super) struct Lane {
+    /// Where it came in; unknown if its VLAN is.
+    pub interface: Option<InterfaceId>,
+    /// What is decided, or still to be.
+    pub fate: Fate,
+}
+
+/// Decided by an early stage, or a flow that goes through all of them.
+pub(super) enum Fate {
+    /// Nothing left to do but carry it out.
+    Decided(Verdict),
+    /// A TCP or UDP packet of a flow.
+    Flow(Flow),
+}
+
+/// A packet of a flow.
+pub(super) struct Flow {
+    pub headers: Headers,
+    /// Whether the header ends after the ports: for a conn that exists it is counted, then dropped.
+    pub cut: bool,
+    pub hash: KeyHash,
+    pub candidate: Candidate,
+}
+
+impl Lane {
+    /// Parses one packet and decides what is nobody's flow.
+    #[inline]
+    pub fn parse<P: Packet>(
+        packet: &P,
+        interfaces: &Interfaces,
+        services: &ServiceTable,
+        conns: &ConnTable,
+    ) -> Lane {
+        let parsed = parse(packet.bytes());
+        let interface = interfaces.find(packet.port(), vlan(&parsed));
+        let fate = match parsed {
+            Parsed::Drop(reason) => Fate::Decided(Verdict::Drop(reason)),
+            _ => match destination(packet, interface, interfaces) {
+                Err(reason) => Fate::Decided(Verdict::Drop(reason)),
+                Ok(ours) => fate(parsed, ours, services, conns),
+            },
+        };
+        Lane { interface, fate }
+    }
+}
+
+/// Whether a frame is for the interface alone, or for a group; others' are dropped.
+#[inline]
+fn destination<P: Packet>(
+    packet: &P,
+    interface: Option<InterfaceId>,
+    interfaces: &Interfaces,
+) -> Result<bool, DropReason> {
+    let id = interface.ok_or(DropReason::UnknownVlan)?;
+    match destination_class(packet.bytes(), &interfaces.get(id).mac) {
+        Destination::Ours => Ok(true),
+        Destination::Multicast => Ok(false),
+        Destination::Other => Err(DropReason::NotOurMac),
+    }
+}
+
+/// What becomes of a frame that has a meaning.
+#[inline]
+fn fate(parsed: Parsed, ours: bool, services: &ServiceTable, conns: &ConnTable) -> Fate {
+    let flow = |headers: Headers, cut| {
+        let hash = conns.hash(&headers.key);
+        Fate::Flow(Flow { headers, cut, hash, candidate: Candidate::NONE })
+    };
+    match parsed {
+        Parsed::Flow(headers) if ours => flow(headers, false),
+        Parsed::CutFlow(headers) if ours => flow(headers, true),
+        Parsed::Fragment(fragment) if ours && services.is_vip(fragment.dst) => {
+            Fate::Decided(Verdict::Drop(DropReason::Fragment))
+        }
+        other => Fate::Decided(match punt::class(&other) {
+            Some(class) => Verdict::Punt(class),
+            None => Verdict::Drop(DropReason::BadL4Header),
+        }),
+    }
+}
+
+fn vlan(parsed: &Parsed) -> u16 {
+    match parsed {
+        Parsed::Flow(headers) | Parsed::CutFlow(headers) => headers.vlan,
+        Parsed::Icmp(headers) => headers.vlan,
+        Parsed::Fragment(headers) => headers.vlan,
+        Parsed::Other(_, vlan) => *vlan,
+        Parsed::Drop(_) => 0,
+    }
+}

@@ -1,0 +1,239 @@
+//! The stages in order, and the branches between them.
+//!
+//! [`Director::process`] takes one window of packets through parse, owner and lookup as loops over
+//! the window, each prefetching for the next; then every packet, in order, through the rest:
+//! schedule (misses only), track, forward, next hop. Because that last loop verifies what the
+//! first ones prefetched, a window changes nothing but speed: a miss looks up again before it
+//! inserts, and a conn that ended inside the window is not found.
+
+mod accounts;
+mod existing;
+mod held;
+mod lane;
+mod new_conn;
+mod outbox;
+mod send;
+mod tables;
+
+pub use accounts::Accounts;
+pub use held::Held;
+pub use outbox::Outbox;
+pub use tables::Tables;
+
+use crate::conn::ConnTable;
+use crate::counters::{OthersLoad, Tally, WorkerCounters};
+use crate::flow::Direction;
+use crate::ids::WorkerId;
+use crate::interface::Interfaces;
+use crate::io::{Packet, Pool};
+use crate::limits::{EXPIRE_BATCH, WINDOW};
+use crate::nexthop::ResolveRequest;
+use crate::owner::SlotMap;
+use crate::time::Tick;
+use crate::verdict::{DropReason, PuntClass, Verdict};
+use arrayvec::ArrayVec;
+use crossbeam::queue::ArrayQueue;
+use lane::{Fate, Flow, Lane};
+use std::mem;
+use std::sync::Arc;
+
+/// What a director is made of at start.
+pub struct Setup<L> {
+    /// Whose director it is.
+    pub worker: WorkerId,
+    /// Its connection table, empty or adopted.
+    pub conns: ConnTable,
+    /// Interfaces of all ports.
+    pub interfaces: Arc<Interfaces>,
+    /// Its counters.
+    pub counters: Arc<WorkerCounters>,
+    /// What the other workers carry.
+    pub others: Arc<OthersLoad>,
+    /// Neighbours it wants resolved; a full queue loses the wish, the next packet repeats it.
+    pub wishes: Arc<ArrayQueue<ResolveRequest>>,
+    /// Who owns which slot.
+    pub slot_map: Arc<SlotMap>,
+    /// Buffers for fragments.
+    pub pool: L,
+}
+
+/// All that one worker knows and decides; owns its conns by value.
+pub struct Director<P: Packet, L: Pool<Packet = P>> {
+    worker: WorkerId,
+    conns: ConnTable,
+    tables: Tables,
+    accounts: Accounts,
+    interfaces: Arc<Interfaces>,
+    wishes: Arc<ArrayQueue<ResolveRequest>>,
+    held: Held<P>,
+    pool: L,
+    now: Tick,
+    /// Identification of IPv4 headers made here (ICMP errors, outer headers, fragments).
+    ip_id: u16,
+}
+
+impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
+    /// A director without services. Conns of an adopted table are counted for their destinations.
+    pub fn new(setup: Setup<L>) -> Self {
+        let accounts = Accounts::new(setup.counters, setup.others);
+        accounts.adopt(&setup.conns);
+        Director {
+            worker: setup.worker,
+            conns: setup.conns,
+            tables: Tables::new(setup.worker, setup.slot_map),
+            accounts,
+            interfaces: setup.interfaces,
+            wishes: setup.wishes,
+            held: Held::new(),
+            pool: setup.pool,
+            now: Tick::default(),
+            ip_id: 0,
+        }
+    }
+
+    /// Takes a window through all stages and leaves it empty. The first `handed_in` packets came
+    /// from other workers and are this worker's, whatever its own slot map says: two workers whose
+    /// snapshots differ for a moment must not play ball with a packet.
+    ///
+    /// # Panics
+    /// If the window is longer than [`WINDOW`].
+    pub fn process(
+        &mut self,
+        window: &mut Vec<P>,
+        handed_in: usize,
+        now: Tick,
+        out: &mut Outbox<P>,
+    ) {
+        self.now = now;
+        let mut lanes: ArrayVec<Lane, WINDOW> = ArrayVec::new();
+        self.parse(window, &mut lanes);
+        self.owner(&mut lanes, handed_in);
+        self.lookup(&mut lanes);
+        for (mut packet, lane) in window.drain(..).zip(&lanes) {
+            let verdict = match &lane.fate {
+                Fate::Decided(verdict) => *verdict,
+                Fate::Flow(flow) => self.flow(&mut packet, flow, out),
+            };
+            self.carry_out(verdict, packet, lane, out);
+            if !out.followers.is_empty() {
+                self.carry_out_followers(verdict, lane, out);
+            }
+        }
+        self.conns.end_window();
+    }
+
+    /// Stage 1: headers, flow key and its hash, interface; frames that are nobody's flow are decided here.
+    fn parse(&self, window: &[P], lanes: &mut ArrayVec<Lane, WINDOW>) {
+        window.iter().for_each(Packet::prefetch);
+        for packet in window {
+            let services = &self.tables.services;
+            lanes.push(Lane::parse(packet, &self.interfaces, services, &self.conns));
+        }
+    }
+
+    /// Stage 2: flows of other workers are decided; for the rest the bucket is on its way.
+    fn owner(&self, lanes: &mut [Lane], handed_in: usize) {
+        let alone = self.tables.slot_map.workers() == 1;
+        for (place, lane) in lanes.iter_mut().enumerate() {
+            let Fate::Flow(flow) = &mut lane.fate else { continue };
+            if !alone && place >= handed_in {
+                let owner = self.tables.owner(&flow.headers.key);
+                if owner != self.worker {
+                    lane.fate = Fate::Decided(Verdict::HandOver(owner));
+                    continue;
+                }
+            }
+            self.conns.prefetch(flow.hash);
+        }
+    }
+
+    /// Stage 3: the likely entry of each flow; its line is on its way.
+    fn lookup(&self, lanes: &mut [Lane]) {
+        for lane in lanes {
+            if let Fate::Flow(flow) = &mut lane.fate {
+                flow.candidate = self.conns.candidate(flow.hash);
+            }
+        }
+    }
+
+    /// Stages 4 to 7 of one packet: find or schedule, track, forward, next hop.
+    fn flow(&mut self, packet: &mut P, flow: &Flow, out: &mut Outbox<P>) -> Verdict {
+        let found = self.conns.find(&flow.headers.key, flow.hash, flow.candidate);
+        let found = found.filter(|&(id, _)| !self.end_if_expired(id));
+        match found {
+            Some((id, Direction::Inbound)) => self.inbound(packet, flow, id, out),
+            Some((id, Direction::Outbound)) => self.outbound(packet, flow, id, out),
+            None => self.first_packet(packet, flow, out),
+        }
+    }
+
+    /// Puts a packet where its verdict says, or counts its drop.
+    fn carry_out(&mut self, verdict: Verdict, packet: P, lane: &Lane, out: &mut Outbox<P>) {
+        match verdict {
+            Verdict::Transmit(port) => out.transmit(port, packet),
+            Verdict::Punt(class) => self.punt(class, packet, lane, out),
+            Verdict::HandOver(worker) => out.hand_over(worker, packet),
+            Verdict::Hold(target) => self.hold(target, packet, out),
+            Verdict::Drop(reason) => out.tally.drop_one(reason),
+        }
+    }
+
+    /// Fragments share the verdict of the packet they were cut from.
+    #[cold]
+    fn carry_out_followers(&mut self, verdict: Verdict, lane: &Lane, out: &mut Outbox<P>) {
+        let mut followers = mem::take(&mut out.followers);
+        for part in followers.drain(..) {
+            self.carry_out(verdict, part, lane, out);
+        }
+        out.followers = followers;
+    }
+
+    fn punt(&self, class: PuntClass, packet: P, lane: &Lane, out: &mut Outbox<P>) {
+        match lane.interface {
+            Some(interface) if self.interfaces.get(interface).twin => {
+                out.punt(class, interface, packet);
+            }
+            _ => out.tally.drop_one(DropReason::NoTwin),
+        }
+    }
+
+    /// Ends conns whose time has come, in bounded batches, and lets held packets go or drops them.
+    pub fn housekeep(&mut self, now: Tick, out: &mut Outbox<P>) {
+        self.now = now;
+        let (accounts, services) = (&self.accounts, &self.tables.services);
+        self.conns.expire(now, EXPIRE_BATCH, |_| false, &mut |conn| {
+            accounts.conn_ends(conn, services);
+        });
+        self.conns.end_window();
+        self.release_held(out);
+        self.accounts.counters().conns.store(self.conns.len() as u64, RELAXED);
+    }
+
+    /// The tables in use; control's messages replace them between windows.
+    pub fn tables_mut(&mut self) -> &mut Tables {
+        &mut self.tables
+    }
+
+    /// The conns, for listings.
+    pub fn conns(&self) -> &ConnTable {
+        &self.conns
+    }
+
+    /// Adds a window's tally to the worker's counters.
+    pub fn gather(&self, tally: &mut Tally) {
+        self.accounts.counters().gather(tally, self.held.len());
+        *tally = Tally::default();
+    }
+
+    /// Drops what is held, when the worker stops.
+    pub fn drop_held(&mut self, tally: &mut Tally) {
+        tally.dropped[DropReason::Stopping.index()] += self.held.clear() as u64;
+    }
+
+    /// The table itself, its region to be adopted by the next director.
+    pub fn into_conns(self) -> ConnTable {
+        self.conns
+    }
+}
+
+const RELAXED: std::sync::atomic::Ordering = std::sync::atomic::Ordering::Relaxed;

@@ -1,0 +1,107 @@
+//! Packets of no conn: whose service, which destination, a new entry.
+
+use super::lane::Flow;
+use super::{Director, Outbox};
+use crate::conn::{Conn, ConnFlags, InsertError, NewConn};
+use crate::flow::protocol;
+use crate::forward::icmp_error::IcmpError;
+use crate::forward::masq;
+use crate::io::{Packet, Pool};
+use crate::parse::Headers;
+use crate::proto::tcp::state;
+use crate::punt;
+use crate::service::{Dest, ForwardingMethod};
+use crate::verdict::{DropReason, Verdict};
+use crate::wire::tcp::flags;
+
+/// Source port of FTP data, whose conns are never scheduled (`ip_vs_schedule`, `ip_vs_core.c`).
+const FTP_DATA: u16 = 20;
+
+impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
+    /// Schedules a conn for a packet that has none, or leaves it to Linux.
+    pub(super) fn first_packet(
+        &mut self,
+        packet: &mut P,
+        flow: &Flow,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        let headers = &flow.headers;
+        if flow.cut {
+            return Verdict::Drop(DropReason::BadL4Header);
+        }
+        let Some(index) = self.tables.services.lookup(&headers.key) else {
+            return Verdict::Punt(punt::class_of_flow(headers));
+        };
+        if !self.may_begin(headers) {
+            return Verdict::Punt(punt::class_of_flow(headers));
+        }
+        let Some(dest) = self.schedule(index) else {
+            return self.refuse(packet, headers, IcmpError::PortUnreachable, out);
+        };
+        let new = self.new_conn(headers, &dest);
+        let (accounts, services) = (&self.accounts, &self.tables.services);
+        let mut evict = |conn: &Conn| accounts.conn_evicted(conn, services);
+        let inserted = self.conns.insert(&new, self.now, &mut evict);
+        match inserted {
+            Ok(id) => {
+                self.accounts.conn_begins(dest.id);
+                self.follow(packet, headers, id, out)
+            }
+            Err(error) => {
+                dest.conn_removed();
+                Verdict::Drop(match error {
+                    InsertError::Full => DropReason::TableFull,
+                    InsertError::TupleTaken => DropReason::TupleTaken,
+                })
+            }
+        }
+    }
+
+    /// Whether a packet may begin a conn: TCP wants SYN without RST, or with `sloppy_tcp`
+    /// anything but RST (`tcp_conn_schedule`, `ip_vs_proto_tcp.c`).
+    fn may_begin(&self, headers: &Headers) -> bool {
+        if headers.key.proto != protocol::TCP {
+            return true;
+        }
+        let with = headers.tcp_flags;
+        headers.key.sport != FTP_DATA
+            && with & flags::RST == 0
+            && (with & flags::SYN != 0 || self.tables.services.settings.sloppy_tcp)
+    }
+
+    /// Asks the service's scheduler, and the destination it names, which may just have filled up:
+    /// then it is overloaded and the scheduler is asked again.
+    fn schedule(&mut self, index: usize) -> Option<Dest> {
+        let service = self.tables.services.service(index);
+        let scheduler = &mut self.tables.schedulers[index];
+        for _ in 0..=service.dests.len() {
+            let dest = &service.dests[scheduler.schedule(service, &self.accounts)?];
+            if dest.take_conn() {
+                return Some(dest.clone());
+            }
+        }
+        None
+    }
+
+    fn new_conn(&self, headers: &Headers, dest: &Dest) -> NewConn {
+        let key = headers.key;
+        let rport = if dest.rport == 0 { key.dport } else { dest.rport };
+        let mut flags = ConnFlags::of_method(dest.method);
+        if dest.method != ForwardingMethod::Masq {
+            flags.insert(ConnFlags::NOOUTPUT);
+        }
+        let (l3_delta, l4_delta) = masq::deltas(key.dst, key.dport, dest.rip, rport);
+        NewConn {
+            key,
+            rip: dest.rip,
+            rport,
+            flags,
+            state: state::NONE,
+            dest: dest.id,
+            timeout: self.tables.services.settings.timeouts.timeout(key.proto, state::NONE),
+            next_hop: dest.next_hop,
+            l3_delta,
+            l4_delta,
+        }
+    }
+}

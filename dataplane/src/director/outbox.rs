@@ -1,0 +1,67 @@
+//! Where a window's packets go: gathered by place, so that each place is served once, in bulk.
+
+use crate::counters::Tally;
+use crate::handover::Handed;
+use crate::ids::{InterfaceId, PortId, WorkerId};
+use crate::limits::{MAX_FRAGMENTS, MAX_HELD, MAX_PORTS, WINDOW};
+use crate::verdict::PuntClass;
+
+/// Room for what one window can become: every packet in two fragments, and all held ones released.
+const ROOM: usize = 2 * WINDOW + MAX_HELD;
+
+/// A window's packets by where they go, and the tally of what became of them.
+pub struct Outbox<P> {
+    /// To be transmitted, by port.
+    pub ports: Vec<Vec<P>>,
+    /// To be handed over, by worker.
+    pub workers: Vec<Vec<Handed<P>>>,
+    /// For kernel twins.
+    pub punts: Vec<(PuntClass, InterfaceId, P)>,
+    /// Fragments that share the fate of the packet just processed.
+    pub followers: Vec<P>,
+    /// What the window did.
+    pub tally: Tally,
+}
+
+impl<P> Outbox<P> {
+    /// Empty, with room for a window in every place.
+    pub fn new(workers: usize) -> Self {
+        Outbox {
+            ports: (0..MAX_PORTS).map(|_| Vec::with_capacity(ROOM)).collect(),
+            workers: (0..workers).map(|_| Vec::with_capacity(ROOM)).collect(),
+            punts: Vec::with_capacity(ROOM),
+            followers: Vec::with_capacity(MAX_FRAGMENTS),
+            tally: Tally::default(),
+        }
+    }
+
+    /// To be transmitted on `port`.
+    #[inline]
+    pub fn transmit(&mut self, port: PortId, packet: P) {
+        self.ports[port.index()].push(packet);
+    }
+
+    /// Another worker's flow.
+    #[inline]
+    pub fn hand_over(&mut self, worker: WorkerId, packet: P) {
+        self.workers[worker.index()].push(Handed::Flow(packet));
+    }
+
+    /// For the kernel twin of `interface`.
+    #[inline]
+    pub fn punt(&mut self, class: PuntClass, interface: InterfaceId, packet: P) {
+        self.punts.push((class, interface, packet));
+    }
+
+    /// Packets in all places.
+    pub fn len(&self) -> usize {
+        self.ports.iter().map(Vec::len).sum::<usize>()
+            + self.workers.iter().map(Vec::len).sum::<usize>()
+            + self.punts.len()
+    }
+
+    /// Whether nothing is to be served.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,122 @@
+//! The last step: fit the MTU, find the MAC addresses or wait for them; and the answers to packets
+//! that cannot go on.
+
+use super::held::Release;
+use super::{Director, Outbox};
+use crate::forward::icmp_error::{self, IcmpError};
+use crate::forward::{self, fragment, link};
+use crate::io::{Packet, Pool};
+use crate::limits::ICMP_ERROR_MAX;
+use crate::nexthop::{NextHop, NextHopState, NextHops, ResolveRequest};
+use crate::parse::Headers;
+use crate::verdict::{DropReason, Verdict};
+use crate::wire::ethernet;
+
+impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
+    /// Sends a rewritten packet, whose IP header begins at `l3`, towards `hop`. Fragments beyond
+    /// the first follow it in `out` and share its verdict.
+    pub(super) fn send(
+        &mut self,
+        packet: &mut P,
+        l3: u8,
+        ip_len: u16,
+        hop: &NextHop,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        if hop.state == NextHopState::NoRoute {
+            return Verdict::Drop(DropReason::NoRoute);
+        }
+        if !forward::fits(ip_len, hop.mtu) {
+            let parts = &mut out.followers;
+            if !fragment::fragment(packet, l3.into(), hop.mtu, &mut self.pool, parts) {
+                return Verdict::Drop(DropReason::FragNoBuffer);
+            }
+            out.tally.made += parts.len() as u64;
+            for part in parts {
+                address(part, l3, hop);
+            }
+        }
+        address(packet, l3, hop)
+    }
+
+    /// Counts the drop and turns the packet, in its own buffer, into the ICMP error that its
+    /// sender gets from the address it had called (`icmp_send`: the VIP is local to the director).
+    pub(super) fn refuse(
+        &mut self,
+        packet: &mut P,
+        headers: &Headers,
+        error: IcmpError,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        let reason = match error {
+            IcmpError::TimeExceeded => DropReason::TtlExceeded,
+            IcmpError::FragmentationNeeded { .. } => DropReason::FragNeeded,
+            IcmpError::PortUnreachable => DropReason::NoDestination,
+        };
+        let key = headers.key;
+        let Some(hop) = self.hop_to(key.src) else { return Verdict::Drop(reason) };
+        let ip_id = self.next_ip_id();
+        if !icmp_error::make(packet, headers, error, key.dst, ip_id) {
+            return Verdict::Drop(reason);
+        }
+        out.tally.drop_one(reason);
+        out.tally.made += 1;
+        self.send(packet, headers.l3, ICMP_ERROR_MAX as u16, &hop, out)
+    }
+
+    /// An identification for a header made here. Counting is what RFC 6864 asks of a sender that
+    /// does not set DF: no repetition within a datagram's lifetime at moderate rates.
+    pub(super) fn next_ip_id(&mut self) -> u16 {
+        self.ip_id = self.ip_id.wrapping_add(1);
+        self.ip_id
+    }
+
+    /// Lets a finished packet wait for its next hop and asks control to resolve it.
+    pub(super) fn hold(&mut self, target: u32, packet: P, out: &mut Outbox<P>) {
+        let lost = self.wishes.push(ResolveRequest { target }).is_err();
+        let refused = self.held.hold(target, packet, self.now);
+        debug_assert!(!lost || self.wishes.is_full(), "a wish is lost only to a full queue");
+        if refused.is_err() {
+            out.tally.drop_one(DropReason::NextHopUnresolved);
+        }
+    }
+
+    /// Sends the held packets whose next hop is known by now; drops those that waited too long.
+    pub(super) fn release_held(&mut self, out: &mut Outbox<P>) {
+        if self.held.is_empty() {
+            return;
+        }
+        let hops = &self.tables.next_hops;
+        let judge = |target, late: bool| match resolved(hops, target) {
+            None if !late => Release::Keep,
+            _ => Release::Go,
+        };
+        self.held.review(self.now, judge, |target, mut packet| match resolved(hops, target) {
+            Some(hop) => {
+                let l3 = ethernet::link(packet.bytes()).map_or(0, |link| link.payload);
+                match address(&mut packet, l3, hop) {
+                    Verdict::Transmit(port) => out.transmit(port, packet),
+                    _ => out.tally.drop_one(DropReason::NoHeadroom),
+                }
+            }
+            None => out.tally.drop_one(DropReason::NextHopTimeout),
+        });
+    }
+}
+
+fn resolved(hops: &NextHops, target: u32) -> Option<&NextHop> {
+    let hop = hops.get(hops.find(target)?);
+    (hop.state == NextHopState::Resolved).then_some(hop)
+}
+
+/// Writes the Ethernet header for a resolved next hop.
+#[inline]
+fn address<P: Packet>(packet: &mut P, l3: u8, hop: &NextHop) -> Verdict {
+    if hop.state != NextHopState::Resolved {
+        return Verdict::Hold(hop.target);
+    }
+    if !link::address(packet, l3, hop.vlan, &hop.dst_mac, &hop.src_mac) {
+        return Verdict::Drop(DropReason::NoHeadroom);
+    }
+    Verdict::Transmit(hop.port)
+}

@@ -1,0 +1,70 @@
+//! The tables a director reads: replaced whole between windows, never changed.
+
+use crate::flow::FlowKey;
+use crate::ids::{ServiceId, WorkerId};
+use crate::nexthop::NextHops;
+use crate::owner::{self, SlotMap};
+use crate::route::Routes;
+use crate::sched::Scheduler;
+use crate::service::ServiceTable;
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+
+/// The snapshots in use, and the schedulers' cursors over their services.
+pub struct Tables {
+    /// Virtual services.
+    pub services: Arc<ServiceTable>,
+    /// Routes.
+    pub routes: Arc<Routes>,
+    /// Next hops.
+    pub next_hops: Arc<NextHops>,
+    /// Who owns which slot.
+    pub slot_map: Arc<SlotMap>,
+    /// One for each service, in the table's order.
+    pub schedulers: Vec<Scheduler>,
+    worker: WorkerId,
+}
+
+impl Tables {
+    /// Empty tables.
+    pub fn new(worker: WorkerId, slot_map: Arc<SlotMap>) -> Self {
+        Tables {
+            services: Arc::default(),
+            routes: Arc::default(),
+            next_hops: Arc::default(),
+            slot_map,
+            schedulers: Vec::new(),
+            worker,
+        }
+    }
+
+    /// The worker that owns the flow of a packet with this key.
+    #[inline]
+    pub fn owner(&self, key: &FlowKey) -> WorkerId {
+        let (address, port) = owner::client_end(key, |address| self.services.is_vip(address));
+        self.slot_map.worker(owner::slot(address, port))
+    }
+
+    /// Takes a new generation into use and returns the old one. Cursors of services that stay are
+    /// carried over.
+    pub fn swap_services(&mut self, new: Arc<ServiceTable>) -> Arc<ServiceTable> {
+        let old = mem::replace(&mut self.services, new);
+        let mut cursors: HashMap<ServiceId, (usize, Scheduler)> = mem::take(&mut self.schedulers)
+            .into_iter()
+            .enumerate()
+            .map(|(index, scheduler)| (old.service(index).id, (index, scheduler)))
+            .collect();
+        for service in self.services.services() {
+            let scheduler = match cursors.remove(&service.id) {
+                Some((index, mut scheduler)) => {
+                    scheduler.rebase(old.service(index), service);
+                    scheduler
+                }
+                None => Scheduler::new(service, self.worker),
+            };
+            self.schedulers.push(scheduler);
+        }
+        old
+    }
+}

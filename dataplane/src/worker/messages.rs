@@ -1,0 +1,62 @@
+//! Control's messages: taken between windows, a few at a time.
+
+use super::{Next, Worker};
+use crate::io::{Pool, Queue};
+use crate::mailbox::{DumpItem, DumpQueue, Message, Retired};
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Release;
+
+/// Entries a listing looks at between two windows.
+const DUMP_BATCH: usize = 1024;
+
+impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
+    pub(super) fn read_mail(&mut self) -> Next {
+        while let Some(message) = self.wiring.mailbox.take() {
+            match self.obey(message) {
+                Some(retired) => self.wiring.mailbox.retire(retired),
+                None => return Next::Stop,
+            }
+        }
+        Next::Go
+    }
+
+    /// Carries a message out and returns what it replaced; `None` is the end.
+    fn obey(&mut self, message: Message) -> Option<Retired> {
+        let tables = self.director.tables_mut();
+        Some(match message {
+            Message::Services(new) => {
+                let generation = new.generation;
+                let old = tables.swap_services(new);
+                self.counters.generation.store(generation.0, Release);
+                Retired::Services(old)
+            }
+            Message::Routes(new) => Retired::Routes(mem::replace(&mut tables.routes, new)),
+            Message::NextHops(new) => Retired::NextHops(mem::replace(&mut tables.next_hops, new)),
+            Message::SlotMap(new) => Retired::SlotMap(mem::replace(&mut tables.slot_map, new)),
+            Message::Dump(queue) => Retired::Dump(self.begin_dump(queue)),
+            Message::Stop => return None,
+        })
+    }
+
+    /// Begins a listing. One that is under way is cut short: control asks for one at a time.
+    fn begin_dump(&mut self, queue: Arc<DumpQueue>) -> Arc<DumpQueue> {
+        self.dump = Some((queue.clone(), 0));
+        queue
+    }
+
+    pub(super) fn continue_dump(&mut self) {
+        let Some((queue, mut next)) = self.dump.take() else { return };
+        let conns = self.director.conns();
+        let end = conns.ids().end.min(next + queue.room().min(DUMP_BATCH) as u32);
+        for (_, conn) in conns.live_in(next..end) {
+            queue.push(DumpItem::Conn(*conn));
+        }
+        next = end;
+        if next < conns.ids().end || queue.room() == 0 {
+            self.dump = Some((queue, next));
+        } else {
+            queue.push(DumpItem::Done);
+        }
+    }
+}

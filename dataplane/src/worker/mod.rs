@@ -1,0 +1,263 @@
+//! One worker: its share of the ports, its director, and the turn of its loop.
+//!
+//! [`Worker::turn`] is one window: gather what is there, process it, put it where it goes. The
+//! thread around it (clock, pinning, idling) is control's; the simulation calls the same function.
+
+mod messages;
+
+use crate::counters::WorkerCounters;
+use crate::director::{Director, Outbox, Setup};
+use crate::handover::{HandOver, Handed};
+use crate::ids::{PortId, WorkerId};
+use crate::io::{Packet, Pool, Queue};
+use crate::limits::{BURST, MAX_PORTS, WINDOW};
+use crate::mailbox::{DumpQueue, Mailbox};
+use crate::time::Tick;
+use crate::twin_ring::{FromTwin, PuntSender};
+use crate::verdict::DropReason;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Times a transmit queue is offered the same packets before they are dropped.
+const TX_TRIES: usize = 4;
+
+/// A worker's share of one port: it receives from it, transmits on it, or both.
+pub struct PortShare<Q> {
+    /// The port.
+    pub port: PortId,
+    /// Its queues of it.
+    pub queue: Q,
+}
+
+/// How a worker reaches a port's wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TxRoute {
+    /// No such port.
+    None,
+    /// It has a transmit queue itself: the place in its shares.
+    Own(usize),
+    /// Another worker has: finished packets are handed to it.
+    Through(WorkerId),
+}
+
+/// What a worker is connected to at start.
+pub struct Wiring<Q: Queue> {
+    /// Its queues.
+    pub shares: Vec<PortShare<Q>>,
+    /// How it reaches each port, by port id.
+    pub tx_routes: Vec<TxRoute>,
+    /// Rings to and from the other workers.
+    pub hand_over: HandOver<Q::Packet>,
+    /// Rings to the kernel twins.
+    pub punts: PuntSender<Q::Packet>,
+    /// Ring from the kernel twins, for the ports whose transmit queue it has.
+    pub from_twin: FromTwin<Q::Packet>,
+    /// Control's messages and what goes back.
+    pub mailbox: Arc<Mailbox>,
+    /// How many workers there are.
+    pub workers: usize,
+    /// Packets a turn takes at most: [`WINDOW`], or fewer in tests (it changes nothing but speed).
+    pub window: usize,
+}
+
+/// Whether the loop goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Another turn.
+    Go,
+    /// Control has said stop.
+    Stop,
+}
+
+/// One pinned thread's state and all that it owns.
+pub struct Worker<Q: Queue, L: Pool<Packet = Q::Packet>> {
+    director: Director<Q::Packet, L>,
+    wiring: Wiring<Q>,
+    counters: Arc<WorkerCounters>,
+    window: Vec<Q::Packet>,
+    finished: Vec<Q::Packet>,
+    out: Outbox<Q::Packet>,
+    /// A listing under way: where it goes and the next entry.
+    dump: Option<(Arc<DumpQueue>, u32)>,
+}
+
+impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
+    /// A worker at rest.
+    pub fn new(setup: Setup<L>, wiring: Wiring<Q>) -> Self {
+        Worker {
+            counters: setup.counters.clone(),
+            director: Director::new(setup),
+            window: Vec::with_capacity(WINDOW),
+            finished: Vec::with_capacity(2 * WINDOW),
+            out: Outbox::new(wiring.workers),
+            wiring,
+            dump: None,
+        }
+    }
+
+    /// One window: gathers what is there and never waits, processes it, puts it where it goes.
+    /// Returns how many packets it handled.
+    pub fn turn(&mut self, now: Tick) -> usize {
+        let handed_in = self.gather_handed();
+        self.gather_received();
+        let from_twin = self.gather_from_twin();
+        let handled = self.window.len() + self.finished.len() + from_twin;
+        self.director.process(&mut self.window, handed_in, now, &mut self.out);
+        self.transmit_finished();
+        self.flush();
+        self.director.gather(&mut self.out.tally);
+        handled
+    }
+
+    /// What is to be done between windows: control's messages, conns whose time has come, held
+    /// packets, listings. All of it bounded.
+    pub fn housekeep(&mut self, now: Tick) -> Next {
+        let next = self.read_mail();
+        self.director.housekeep(now, &mut self.out);
+        self.continue_dump();
+        self.flush();
+        self.director.gather(&mut self.out.tally);
+        next
+    }
+
+    /// Notes that the thread is alive, and whether its last turn found anything.
+    pub fn beat(&self, idle: bool) {
+        let turns = &self.counters.turns;
+        turns.store(turns.load(Relaxed).wrapping_add(1), Relaxed);
+        if idle {
+            let idle_turns = &self.counters.idle_turns;
+            idle_turns.store(idle_turns.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+    }
+
+    fn gather_handed(&mut self) -> usize {
+        let (window, finished) = (&mut self.window, &mut self.finished);
+        let taken = self.wiring.hand_over.receive(self.wiring.window, |handed| match handed {
+            Handed::Flow(packet) => window.push(packet),
+            Handed::Finished(packet) => finished.push(packet),
+        });
+        self.out.tally.handed_in += taken as u64;
+        window.len()
+    }
+
+    fn gather_received(&mut self) {
+        let before = self.window.len();
+        for share in &mut self.wiring.shares {
+            let mut room = self.wiring.window.saturating_sub(self.window.len());
+            while room > 0 {
+                let taken = share.queue.rx_burst(&mut self.window, room.min(BURST));
+                room -= taken;
+                if taken < BURST {
+                    break;
+                }
+            }
+            let refused = share.queue.refused();
+            self.out.tally.received += refused;
+            self.out.tally.dropped[DropReason::MultiSegment.index()] += refused;
+        }
+        self.out.tally.received += (self.window.len() - before) as u64;
+    }
+
+    fn gather_from_twin(&mut self) -> usize {
+        let before = self.finished.len();
+        let taken = self.wiring.from_twin.pop_into(&mut self.finished, BURST);
+        debug_assert_eq!(self.finished.len(), before + taken, "the ring says what it gave");
+        self.out.tally.from_twin += taken as u64;
+        taken
+    }
+
+    fn transmit_finished(&mut self) {
+        for packet in self.finished.drain(..) {
+            let port = packet.port();
+            if port.index() < MAX_PORTS {
+                self.out.transmit(port, packet);
+            } else {
+                self.out.tally.drop_one(DropReason::NoRoute);
+            }
+        }
+    }
+
+    /// Puts everything in the outbox where it goes; what does not fit is a drop.
+    fn flush(&mut self) {
+        self.flush_ports();
+        self.flush_workers();
+        self.flush_punts();
+    }
+
+    fn flush_ports(&mut self) {
+        for port in 0..self.out.ports.len() {
+            if self.out.ports[port].is_empty() {
+                continue;
+            }
+            match self.wiring.tx_routes.get(port).copied().unwrap_or(TxRoute::None) {
+                TxRoute::Own(share) => self.transmit(port, share),
+                TxRoute::Through(worker) => {
+                    let packets = self.out.ports[port].drain(..).map(Handed::Finished);
+                    self.out.workers[worker.index()].extend(packets);
+                }
+                TxRoute::None => {
+                    let lost = self.out.ports[port].drain(..).count() as u64;
+                    self.out.tally.dropped[DropReason::NoRoute.index()] += lost;
+                }
+            }
+        }
+    }
+
+    fn transmit(&mut self, port: usize, share: usize) {
+        let packets = &mut self.out.ports[port];
+        let before = packets.len();
+        for _ in 0..TX_TRIES {
+            self.wiring.shares[share].queue.tx_burst(packets);
+            if packets.is_empty() {
+                break;
+            }
+        }
+        self.out.tally.sent += (before - packets.len()) as u64;
+        let lost = packets.drain(..).count() as u64;
+        self.out.tally.dropped[DropReason::TxFull.index()] += lost;
+    }
+
+    fn flush_workers(&mut self) {
+        for (worker, packets) in self.out.workers.iter_mut().enumerate() {
+            if packets.is_empty() {
+                continue;
+            }
+            let sent = self.wiring.hand_over.send(WorkerId(worker as u16), packets);
+            self.out.tally.handed_out += sent as u64;
+            let lost = packets.drain(..).count() as u64;
+            self.out.tally.dropped[DropReason::HandOverFull.index()] += lost;
+        }
+    }
+
+    fn flush_punts(&mut self) {
+        for (class, interface, packet) in self.out.punts.drain(..) {
+            match self.wiring.punts.punt(class, interface, packet) {
+                Ok(()) => self.out.tally.punted[class.index()] += 1,
+                Err(_) => self.out.tally.drop_one(DropReason::PuntFull),
+            }
+        }
+    }
+
+    /// The director, for tests that look inside.
+    pub fn director(&self) -> &Director<Q::Packet, L> {
+        &self.director
+    }
+
+    /// Its shares of the ports, for tests that play the wire.
+    pub fn shares_mut(&mut self) -> &mut [PortShare<Q>] {
+        &mut self.wiring.shares
+    }
+
+    /// Its share of one port.
+    pub fn share_mut(&mut self, port: PortId) -> Option<&mut PortShare<Q>> {
+        self.wiring.shares.iter_mut().find(|share| share.port == port)
+    }
+
+    /// Takes the worker apart at the end: its queues are closed by control, its table may be
+    /// adopted.
+    pub fn into_parts(mut self) -> (Director<Q::Packet, L>, Wiring<Q>) {
+        self.director.drop_held(&mut self.out.tally);
+        self.director.gather(&mut self.out.tally);
+        (self.director, self.wiring)
+    }
+}
