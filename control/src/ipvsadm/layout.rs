@@ -1,0 +1,180 @@
+//! The listings of services and real servers.
+
+use super::names::Names;
+use super::numbers::{abbreviated, exact};
+use super::sort;
+use crate::api::protocol::{DestListing, Listing, ServiceListing, Stats};
+use crate::rules::words::proto_name;
+use dataplane::service::{ForwardingMethod, ServiceKey};
+use std::fmt::Write;
+
+/// What a listing shows of each real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Columns {
+    /// Forward, Weight, ActiveConn, InActConn.
+    #[default]
+    Plain,
+    /// Counters.
+    Stats,
+    /// Counters per second.
+    Rate,
+    /// Uthreshold, Lthreshold.
+    Thresholds,
+    /// PersistConn.
+    PersistentConn,
+    /// TunnelInfo.
+    TunInfo,
+}
+
+/// How to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Format {
+    /// Which columns.
+    pub columns: Columns,
+    /// Counters in full.
+    pub exact: bool,
+    /// In the director's order, not ipvsadm's.
+    pub nosort: bool,
+}
+
+/// ipvsadm cuts a service's name here in listings with columns of counters.
+const SERVICE_WIDTH: usize = 33;
+/// And a real server's name here.
+const SERVER_WIDTH: usize = 28;
+
+/// The whole table, with the line of version and size.
+pub fn table(listing: &Listing, format: Format, names: &Names) -> String {
+    let mut text = format!("IP Virtual Server version 1.2.1 (size={})\n", listing.table_size);
+    text.push_str(&services(listing, format, names));
+    text
+}
+
+/// The services of a listing under their titles.
+pub fn services(listing: &Listing, format: Format, names: &Names) -> String {
+    let mut text = String::from(titles(format.columns));
+    for service in ordered(listing, format.nosort) {
+        service_lines(&mut text, service, format, names);
+    }
+    text
+}
+
+/// The services of a listing in the order asked for.
+pub fn ordered(listing: &Listing, nosort: bool) -> Vec<&ServiceListing> {
+    if nosort { listing.services.iter().collect() } else { sort::services(&listing.services) }
+}
+
+/// The real servers of a service in the order asked for.
+pub fn ordered_dests(service: &ServiceListing, nosort: bool) -> Vec<&DestListing> {
+    if nosort { service.dests.iter().collect() } else { sort::dests(&service.dests) }
+}
+
+/// The protocol real servers' ports are of, for their names.
+pub fn proto_of(key: ServiceKey) -> u8 {
+    match key {
+        ServiceKey::Address { proto, .. } => proto,
+        ServiceKey::Fwmark(_) => 0,
+    }
+}
+
+fn titles(columns: Columns) -> &'static str {
+    match columns {
+        Columns::Plain => {
+            "Prot LocalAddress:Port Scheduler Flags\n  \
+             -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n"
+        }
+        Columns::Stats => {
+            "Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes\n  \
+             -> RemoteAddress:Port\n"
+        }
+        Columns::Rate => {
+            "Prot LocalAddress:Port                 CPS    InPPS   OutPPS    InBPS   OutBPS\n  \
+             -> RemoteAddress:Port\n"
+        }
+        Columns::Thresholds => {
+            "Prot LocalAddress:Port            Uthreshold Lthreshold ActiveConn InActConn \n  \
+             -> RemoteAddress:Port\n"
+        }
+        Columns::PersistentConn => {
+            "Prot LocalAddress:Port            Weight    PersistConn ActiveConn InActConn \n  \
+             -> RemoteAddress:Port\n"
+        }
+        Columns::TunInfo => {
+            "Prot LocalAddress:Port Scheduler Flags\n  \
+             -> RemoteAddress:Port           Forward TunnelInfo    Weight ActiveConn InActConn\n"
+        }
+    }
+}
+
+// Writing to a String cannot fail, so the results of `write!` below are let go.
+
+fn service_lines(text: &mut String, service: &ServiceListing, format: Format, names: &Names) {
+    let name = service_name(service.key, names);
+    let _ = match format.columns {
+        Columns::Stats => {
+            writeln!(text, "{name:<SERVICE_WIDTH$}{}", counters(&service.stats, format.exact))
+        }
+        Columns::Rate => {
+            writeln!(text, "{name:<SERVICE_WIDTH$}{}", counters(&service.rate, format.exact))
+        }
+        _ => writeln!(text, "{name} {}", service.scheduler.name()),
+    };
+    for dest in ordered_dests(service, format.nosort) {
+        let name = names.endpoint(dest.server.rip, dest.server.rport, proto_of(service.key));
+        let name = cut(&name, SERVER_WIDTH);
+        let _ = writeln!(text, "  -> {name:<SERVER_WIDTH$}{}", dest_columns(dest, format));
+    }
+}
+
+fn service_name(key: ServiceKey, names: &Names) -> String {
+    let name = match key {
+        ServiceKey::Address { proto, vip, vport } => {
+            let proto_name = proto_name(proto).to_uppercase();
+            format!("{proto_name:<4} {}", names.endpoint(vip, vport, proto))
+        }
+        // ipvsadm prints the mark as a signed number.
+        ServiceKey::Fwmark(mark) => format!("FWM  {}", mark as i32),
+    };
+    cut(&name, SERVICE_WIDTH).to_owned()
+}
+
+fn cut(name: &str, width: usize) -> &str {
+    name.char_indices().nth(width).map_or(name, |(end, _)| &name[..end])
+}
+
+fn dest_columns(dest: &DestListing, format: Format) -> String {
+    let (server, active, inactive) = (&dest.server, dest.active, dest.inactive);
+    let (forward, weight) = (forward_name(server.method), server.weight);
+    let (upper, lower) = (server.u_threshold, server.l_threshold);
+    match format.columns {
+        Columns::Plain => format!(" {forward:<7} {weight:<6} {active:<10} {inactive:<10}"),
+        Columns::Stats => counters(&dest.stats, format.exact),
+        Columns::Rate => rates(&dest.rate, format.exact),
+        Columns::Thresholds => format!(" {upper:<10} {lower:<10} {active:<10} {inactive:<10}"),
+        // There are no persistence templates.
+        Columns::PersistentConn => format!(" {weight:<9} {:<11} {active:<10} {inactive:<10}", 0),
+        Columns::TunInfo => {
+            let info = if server.method == ForwardingMethod::Ipip { "ipip" } else { "n/a" };
+            format!(" {forward:<7} {info:<13} {weight:<6} {active:<10} {inactive:<10}")
+        }
+    }
+}
+
+fn forward_name(method: ForwardingMethod) -> &'static str {
+    match method {
+        ForwardingMethod::Masq => "Masq",
+        ForwardingMethod::Ipip => "Tunnel",
+        ForwardingMethod::Gatewaying => "Route",
+    }
+}
+
+fn counters(stats: &Stats, in_full: bool) -> String {
+    let all = [stats.conns, stats.inpkts, stats.outpkts, stats.inbytes, stats.outbytes];
+    all.into_iter().map(if in_full { exact } else { abbreviated }).collect()
+}
+
+/// A real server's rates: conns and packets in plain columns, bytes abbreviated.
+fn rates(rate: &Stats, in_full: bool) -> String {
+    let bytes = if in_full { exact } else { abbreviated };
+    let Stats { conns, inpkts, outpkts, inbytes, outbytes } = *rate;
+    format!(" {conns:>8} {inpkts:>8} {outpkts:>8}{}{}", bytes(inbytes), bytes(outbytes))
+}

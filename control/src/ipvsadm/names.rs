@@ -1,0 +1,98 @@
+//! Names of services and hosts, from `/etc/services` and `/etc/hosts`.
+//!
+//! ipvsadm asks the resolver for the names of addresses; here only the local files are read, so a
+//! listing without `-n` never waits for DNS and shows addresses that the files do not name as they
+//! are.
+
+use dataplane::flow::protocol;
+use std::collections::HashMap;
+use std::fs;
+use std::net::Ipv4Addr;
+
+/// What the files say; empty stands for `-n`.
+#[derive(Debug, Default)]
+pub struct Names {
+    services: Vec<(String, u16, u8)>,
+    hosts: HashMap<u32, String>,
+}
+
+impl Names {
+    /// No names: everything stays a number.
+    pub fn none() -> Names {
+        Names::default()
+    }
+
+    /// The names of this host's files; an unreadable file has none.
+    pub fn local() -> Names {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        Names::parse(&read("/etc/services"), &read("/etc/hosts"))
+    }
+
+    fn parse(services: &str, hosts: &str) -> Names {
+        let mut names = Names::none();
+        for fields in records(services) {
+            let Some((port, proto)) = fields.get(1).and_then(|f| port_and_proto(f)) else {
+                continue;
+            };
+            let aliases = fields.iter().skip(2);
+            let all = fields.iter().take(1).chain(aliases);
+            names.services.extend(all.map(|name| ((*name).to_owned(), port, proto)));
+        }
+        for fields in records(hosts) {
+            if let [address, name, ..] = fields[..] {
+                if let Ok(address) = address.parse::<Ipv4Addr>() {
+                    names.hosts.entry(address.into()).or_insert_with(|| name.to_owned());
+                }
+            }
+        }
+        names
+    }
+
+    /// The port of a service name or alias.
+    pub fn port_of(&self, name: &str, proto: u8) -> Option<u16> {
+        self.services.iter().find(|row| row.0 == name && row.2 == proto).map(|row| row.1)
+    }
+
+    /// `host:port`, by name where there is one.
+    pub fn endpoint(&self, address: u32, port: u16, proto: u8) -> String {
+        let host = self.hosts.get(&address).cloned();
+        let host = host.unwrap_or_else(|| Ipv4Addr::from(address).to_string());
+        match self.services.iter().find(|row| row.1 == port && row.2 == proto && port != 0) {
+            Some(row) => format!("{host}:{}", row.0),
+            None => format!("{host}:{port}"),
+        }
+    }
+}
+
+fn port_and_proto(text: &str) -> Option<(u16, u8)> {
+    let (port, proto) = text.split_once('/')?;
+    let proto = match proto {
+        "tcp" => protocol::TCP,
+        "udp" => protocol::UDP,
+        _ => return None,
+    };
+    Some((port.parse().ok()?, proto))
+}
+
+fn records(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let uncommented = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    uncommented.map(|line| line.split_whitespace().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_from_the_files_and_numbers_stay_where_there_is_none() {
+        let names = Names::parse(
+            "http 80/tcp www # web\ndomain 53/udp\nweird 1/sctp\n",
+            "# hosts\n10.0.0.100 vip.example.org vip\n::1 localhost\n",
+        );
+        assert_eq!(names.port_of("www", 6), Some(80));
+        assert_eq!(names.port_of("http", 17), None);
+        assert_eq!(names.endpoint(0x0a00_0064, 80, 6), "vip.example.org:http");
+        assert_eq!(names.endpoint(0x0a00_0065, 80, 17), "10.0.0.101:80");
+        assert_eq!(Names::none().endpoint(0x0a00_0064, 80, 6), "10.0.0.100:80");
+    }
+}
