@@ -298,9 +298,7 @@ mod tests {
         let entries: Vec<(u32, u8)> =
             (0..100_000).map(|_| (rng.u32(0x0100_0000..0x2000_0000), rng.u8(16..=24))).collect();
         let mut routes = Routes::default();
-        let began = std::time::Instant::now();
         entries.iter().for_each(|&(addr, len)| routes.insert(addr, len, via(u16::from(len))));
-        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
         for &(addr, len) in &entries {
             let found = routes.lookup(addr);
             assert!(matches!(found, Some(RouteTarget::Via(id)) if id.0 >= u16::from(len)));

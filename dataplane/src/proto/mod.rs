@@ -25,11 +25,12 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// Ticks a conn of IP protocol `proto` stays in `state` without a packet.
+    /// Ticks a conn of IP protocol `proto` stays in `state` without a packet; none in a number
+    /// that is no state.
     #[inline]
     pub fn timeout(&self, proto: u8, state: u8) -> u32 {
         match proto {
-            protocol::TCP => self.tcp[usize::from(state) % tcp::STATES],
+            protocol::TCP => self.tcp.get(usize::from(state)).copied().unwrap_or(0),
             _ => self.udp,
         }
     }
@@ -62,6 +63,7 @@ mod tests {
         for (state, seconds) in seconds.into_iter().enumerate() {
             assert_eq!(timeouts.timeout(protocol::TCP, state as u8), ticks(seconds), "{state}");
         }
+        assert_eq!(timeouts.timeout(protocol::TCP, 11), 0);
         assert_eq!(timeouts.timeout(protocol::UDP, udp::NORMAL), ticks(300));
     }
 

@@ -86,10 +86,11 @@ pub enum Side {
 }
 
 /// The state after a packet with these flags (byte 13 of the TCP header). The first of RST, SYN,
-/// FIN, ACK that is set decides; none of them closes.
+/// FIN, ACK that is set decides; none of them closes, and so does a number that is no state.
 #[inline]
 pub fn next(state: u8, side: Side, tcp_flags: u8) -> u8 {
-    NEXT[side as usize][event(tcp_flags)][usize::from(state) % STATES]
+    let row = &NEXT[side as usize][event(tcp_flags)];
+    row.get(usize::from(state)).copied().unwrap_or(state::CLOSE)
 }
 
 /// Whether the state counts as ActiveConn rather than InActConn.

@@ -56,9 +56,27 @@ struct LiteralWrr {
 }
 
 impl LiteralWrr {
+    fn new(service: &Service) -> Self {
+        LiteralWrr { last: None, level: Self::top(service) }
+    }
+
+    fn top(service: &Service) -> i64 {
+        i64::from(service.max_weight) - (i64::from(service.weight_gcd) - 1)
+    }
+
+    fn changed(&mut self, service: &Service) {
+        let step = i64::from(service.weight_gcd);
+        self.last = None;
+        if self.level > Self::top(service) || self.level == 0 {
+            self.level = Self::top(service);
+        } else if step > 1 {
+            self.level = self.level / step * step + 1;
+        }
+    }
+
     fn choose(&mut self, service: &Service) -> Option<usize> {
         let step = i64::from(service.weight_gcd);
-        let top = i64::from(service.max_weight) - (step - 1);
+        let top = Self::top(service);
         let began = self.last;
         let (mut lowest, mut restarted, mut stop, mut at) = (false, false, None, began);
         if top == 0 {
@@ -102,23 +120,38 @@ fn names_lead_back_to_the_scheduler() {
     assert_eq!(SchedulerKind::from_name("WRR"), None);
 }
 
+/// A service whose weights often have a divisor, and which may have none.
+fn random_wrr(rng: &mut fastrand::Rng) -> Service {
+    let scale = rng.u32(1..4);
+    let weights: Vec<u32> = (0..rng.usize(..7)).map(|_| scale * rng.u32(..6)).collect();
+    with_thresholds(of_kind(SchedulerKind::Wrr, &weights))
+}
+
+fn weights(service: &Service) -> Vec<u32> {
+    service.dests.iter().map(|dest| dest.weight).collect()
+}
+
 #[test]
-fn wrr_chooses_as_the_literal_walk_whatever_is_overloaded() {
+fn wrr_chooses_as_the_literal_walk_whatever_is_overloaded_or_edited() {
     for seed in 0..300 {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let scale = rng.u32(1..4);
-        let weights: Vec<u32> = (0..rng.usize(..7)).map(|_| scale * rng.u32(..6)).collect();
-        let service = with_thresholds(of_kind(SchedulerKind::Wrr, &weights));
+        let mut service = random_wrr(&mut rng);
         let mut ours = Scheduler::new(&service, WorkerId(0));
-        let top = i64::from(service.max_weight) - (i64::from(service.weight_gcd) - 1);
-        let mut literal = LiteralWrr { last: None, level: top };
+        let mut literal = LiteralWrr::new(&service);
         for step in 0..300 {
             if rng.u8(..4) == 0 {
                 let one_in = rng.u8(1..5);
                 overload(&service, &mut rng, one_in);
             }
+            let edited = random_wrr(&mut rng);
+            if rng.u8(..30) == 0 && weights(&edited) != weights(&service) {
+                ours.rebase(&service, &edited);
+                literal.changed(&edited);
+                service = edited;
+            }
             let pick = ours.schedule(&service, &Counts::default());
-            assert_eq!(pick, literal.choose(&service), "seed {seed} step {step} {weights:?}");
+            let want = literal.choose(&service);
+            assert_eq!(pick, want, "seed {seed} step {step} {:?}", weights(&service));
         }
     }
 }

@@ -67,6 +67,11 @@ fn every_state_side_and_flag_byte_goes_where_the_rules_say() {
 }
 
 #[test]
+fn a_number_that_is_no_state_closes() {
+    assert!((STATES as u8..=255).all(|state| next(state, Side::Output, flag::ACK) == CLOSE));
+}
+
+#[test]
 fn only_half_open_and_established_states_are_active() {
     let active: Vec<u8> = (0..=255).filter(|&state| is_active(state)).collect();
     assert_eq!(active, [ESTABLISHED, SYN_SENT, SYN_RECV, SYNACK]);
