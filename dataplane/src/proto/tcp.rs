@@ -1,6 +1,7 @@
 //! TCP's states as a balancer between the ends can know them (`ip_vs_proto_tcp.c`).
 
 use crate::time::ticks;
+use crate::wire::tcp::flags;
 
 /// How many states there are.
 pub const STATES: usize = 11;
@@ -29,18 +30,6 @@ pub mod state {
     pub const LISTEN: u8 = 9;
     /// Half-open under `secure_tcp`.
     pub const SYNACK: u8 = 10;
-}
-
-/// Flags of byte 13 of the TCP header that decide (RFC 9293 section 3.1).
-pub mod flag {
-    /// No more data from the sender.
-    pub const FIN: u8 = 0x01;
-    /// Synchronise sequence numbers.
-    pub const SYN: u8 = 0x02;
-    /// Reset the connection.
-    pub const RST: u8 = 0x04;
-    /// The acknowledgement field counts.
-    pub const ACK: u8 = 0x10;
 }
 
 /// By state, as `ipvsadm -Lnc` prints them.
@@ -104,7 +93,7 @@ pub fn is_active(state: u8) -> bool {
 /// Row of [`NEXT`].
 #[inline]
 fn event(tcp_flags: u8) -> usize {
-    let first = [flag::RST, flag::SYN, flag::FIN, flag::ACK];
+    let first = [flags::RST, flags::SYN, flags::FIN, flags::ACK];
     first.iter().position(|&flag| tcp_flags & flag != 0).unwrap_or(first.len())
 }
 

@@ -150,6 +150,13 @@ mod tests {
     }
 
     #[test]
+    fn overload_noticed_after_the_conns_ended_does_not_stay() {
+        let dest = with_thresholds(4, 0);
+        dest.set_overloaded();
+        assert!(!dest.is_overloaded());
+    }
+
+    #[test]
     fn racing_workers_never_exceed_the_threshold_nor_leave_it_stuck() {
         const UPPER: u32 = 5;
         let dest = with_thresholds(UPPER, 0);

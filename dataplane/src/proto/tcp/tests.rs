@@ -7,10 +7,10 @@ use serde_json::Value;
 /// The rules as sentences, state by state: written without the table.
 fn naive(state: u8, side: Side, flags: u8) -> u8 {
     let (rst, syn, fin, ack) = (
-        flags & flag::RST != 0,
-        flags & flag::SYN != 0,
-        flags & flag::FIN != 0,
-        flags & flag::ACK != 0,
+        flags & flags::RST != 0,
+        flags & flags::SYN != 0,
+        flags & flags::FIN != 0,
+        flags & flags::ACK != 0,
     );
     let client = side != Side::Output;
     if rst {
@@ -68,7 +68,7 @@ fn every_state_side_and_flag_byte_goes_where_the_rules_say() {
 
 #[test]
 fn a_number_that_is_no_state_closes() {
-    assert!((STATES as u8..=255).all(|state| next(state, Side::Output, flag::ACK) == CLOSE));
+    assert!((STATES as u8..=255).all(|state| next(state, Side::Output, flags::ACK) == CLOSE));
 }
 
 #[test]
@@ -85,11 +85,11 @@ fn packet(event: &str, replies_seen: bool) -> (Side, u8) {
         _ => Side::Output,
     };
     let flags = match event {
-        "cS" => flag::SYN,
-        "sS" => flag::SYN | flag::ACK,
-        "cA" | "sA" => flag::ACK,
-        "cF" | "sF" => flag::FIN | flag::ACK,
-        _ => flag::RST,
+        "cS" => flags::SYN,
+        "sS" => flags::SYN | flags::ACK,
+        "cA" | "sA" => flags::ACK,
+        "cF" | "sF" => flags::FIN | flags::ACK,
+        _ => flags::RST,
     };
     (side, flags)
 }
