@@ -176,19 +176,20 @@ impl Conn {
         self.flags.contains(ConnFlags::LIVE)
     }
 
-    /// Whether `key` is this conn's, in the given direction. Without a branch, since the direction
-    /// of the next packet cannot be foretold.
+    /// Whether `key` is this conn's, in the given direction. Without a branch on it, since the
+    /// direction of the next packet cannot be foretold.
     #[inline]
     pub(super) fn matches(&self, key: &FlowKey, direction: Direction) -> bool {
-        let out = direction == Direction::Outbound;
-        let (src, dst) = if out { (self.rip, self.cip) } else { (self.cip, self.vip) };
-        let (sport, dport) = if out { (self.rport, self.cport) } else { (self.cport, self.vport) };
-        let not_outbound = ConnFlags::FWD_MASK.0 | ConnFlags::TEMPLATE.0;
-        let forbidden = if out { not_outbound } else { 0 };
-        let flags = self.flags.0 & (forbidden | ConnFlags::LIVE.0) ^ ConnFlags::LIVE.0;
-        let ports = u32::from(sport ^ key.sport) | u32::from(dport ^ key.dport);
+        let out = 0u32.wrapping_sub(u32::from(direction == Direction::Outbound));
+        let choose = |inbound: u32, outbound: u32| inbound ^ ((inbound ^ outbound) & out);
+        let src = choose(self.cip, self.rip) ^ key.src;
+        let dst = choose(self.vip, self.cip) ^ key.dst;
+        let sport = choose(self.cport.into(), self.rport.into()) ^ u32::from(key.sport);
+        let dport = choose(self.vport.into(), self.cport.into()) ^ u32::from(key.dport);
         let proto = u32::from(self.proto ^ key.proto);
-        (src ^ key.src) | (dst ^ key.dst) | ports | proto | flags == 0
+        let not_outbound = ConnFlags::FWD_MASK.0 | ConnFlags::TEMPLATE.0;
+        let flags = (self.flags.0 & (not_outbound & out | ConnFlags::LIVE.0)) ^ ConnFlags::LIVE.0;
+        src | dst | sport | dport | proto | flags == 0
     }
 }
 

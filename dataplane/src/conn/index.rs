@@ -10,12 +10,13 @@ use super::hash::KeyHash;
 use crate::flow::Direction;
 use crate::prefetch::prefetch;
 use bytemuck::{Pod, Zeroable};
+use wide::{CmpEq, i32x8};
 
 /// Slots of a bucket: tags and references fill one cache line.
 const SLOTS: usize = 8;
 
 /// Share of slots in use when the table is full of masq conns, which have two slots each.
-const LOAD_PERCENT: usize = 80;
+const LOAD_PERCENT: usize = 60;
 
 /// Buckets beyond that load, so that tables of a few conns have room for bad luck too.
 const SPARE_BUCKETS: usize = 8;
@@ -62,11 +63,8 @@ impl Bucket {
     /// A bit for every slot with this tag.
     #[inline]
     fn tagged(&self, tag: u32) -> u32 {
-        let mut found = 0;
-        for slot in 0..SLOTS {
-            found |= u32::from(self.tags[slot] == tag) << slot;
-        }
-        found
+        let tags: i32x8 = bytemuck::cast(self.tags);
+        tags.cmp_eq(i32x8::splat(tag as i32)).move_mask() as u32
     }
 
     #[inline]
@@ -81,7 +79,15 @@ impl Bucket {
     }
 
     fn slot_of(&self, tag: u32, reference: Reference) -> Option<usize> {
-        (0..SLOTS).find(|&slot| self.tags[slot] == tag && self.references[slot] == reference.0)
+        let mut found = self.tagged(tag);
+        while found != 0 {
+            let slot = found.trailing_zeros() as usize % SLOTS;
+            if self.references[slot] == reference.0 {
+                return Some(slot);
+            }
+            found &= found - 1;
+        }
+        None
     }
 }
 
@@ -121,25 +127,27 @@ impl Index {
         prefetch(&self.buckets[self.first(hash)]);
     }
 
-    /// The first slot with the key's tag, or [`Reference::NONE`].
+    /// Starts loading both buckets that the key can be in.
+    #[inline]
+    pub(super) fn prefetch_both(&self, hash: KeyHash) {
+        let first = self.first(hash);
+        prefetch(&self.buckets[first]);
+        prefetch(&self.buckets[self.other(first, hash.tag())]);
+    }
+
+    /// The first slot with the key's tag in its first bucket. If there is none the key is most
+    /// likely nowhere: [`Reference::NONE`], and its second bucket starts loading for the look-up
+    /// that is to make sure.
     #[inline]
     pub(super) fn candidate(&self, hash: KeyHash) -> Reference {
         let first = self.first(hash);
         let bucket = &self.buckets[first];
         let found = bucket.tagged(hash.tag());
         if found != 0 {
-            return Reference(bucket.references[found.trailing_zeros() as usize & (SLOTS - 1)]);
+            return Reference(bucket.references[found.trailing_zeros() as usize % SLOTS]);
         }
-        self.candidate_in(self.other(first, hash.tag()), hash.tag())
-    }
-
-    fn candidate_in(&self, bucket: usize, tag: u32) -> Reference {
-        let bucket = &self.buckets[bucket];
-        let found = bucket.tagged(tag);
-        if found == 0 {
-            return Reference::NONE;
-        }
-        Reference(bucket.references[found.trailing_zeros() as usize & (SLOTS - 1)])
+        prefetch(&self.buckets[self.other(first, hash.tag())]);
+        Reference::NONE
     }
 
     /// The slot with the key's tag that `is_it` confirms.

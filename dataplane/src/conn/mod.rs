@@ -89,7 +89,7 @@ pub enum InsertError {
 /// Shape of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct TableConfig {
-    /// Conns at once. About 84 bytes of memory each.
+    /// Conns at once. About 95 bytes of memory each.
     pub capacity: usize,
     /// Side records, 64 bytes each.
     pub side_capacity: usize,
