@@ -7,6 +7,7 @@
 mod icmp;
 mod ipv4;
 mod ipv6;
+mod plain;
 
 use crate::flow::FlowKey;
 use crate::verdict::{DropReason, PuntClass};
@@ -118,11 +119,19 @@ pub enum Parsed {
 /// header must be there: what the kernel's `ip_rcv` and protocol handlers drop is dropped.
 #[inline]
 pub fn parse(frame: &[u8]) -> Parsed {
+    match plain::parse(frame) {
+        Some(headers) => Parsed::Flow(headers),
+        None => parse_any(frame),
+    }
+}
+
+/// The same, without the short way for plain packets: what that is held to.
+pub fn parse_any(frame: &[u8]) -> Parsed {
     let Some(link) = ethernet::link(frame) else {
         return Parsed::Drop(DropReason::TruncatedL2);
     };
     match link.ethertype {
-        ethertype::IPV4 => ipv4::parse(frame, link).unwrap_or_else(Parsed::Drop),
+        ethertype::IPV4 => ipv4::parse(frame, link),
         ethertype::IPV6 => ipv6::parse(&frame[link.payload.into()..], link.vlan),
         ethertype::ARP => Parsed::Other(PuntClass::Neighbor, link.vlan),
         _ => Parsed::Other(PuntClass::Rest, link.vlan),

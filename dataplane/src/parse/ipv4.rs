@@ -11,36 +11,35 @@ use crate::wire::{be16, ipv4, tcp, udp};
 pub(super) const PORTS_LEN: usize = 4;
 
 /// Reads an IPv4 frame, or says why it is dropped.
-#[inline]
-pub(super) fn parse(frame: &[u8], link: Link) -> Result<Parsed, DropReason> {
-    let l3 = usize::from(link.payload);
-    let (ip, header_len) = checked_packet(&frame[l3..])?;
-    let fragment = ipv4::fragment(ip);
+pub(super) fn parse(frame: &[u8], link: Link) -> Parsed {
+    let bytes = &frame[usize::from(link.payload)..];
+    let Some(head) = bytes.first_chunk::<{ ipv4::MIN_LEN }>() else {
+        return Parsed::Drop(DropReason::BadIpHeader);
+    };
+    let (ip, header_len) = match checked_packet(bytes, head) {
+        Ok(checked) => checked,
+        Err(reason) => return Parsed::Drop(reason),
+    };
+    let fragment = ipv4::fragment(head);
     if fragment & (ipv4::MF | ipv4::OFFSET_MASK) != 0 {
-        return Ok(Parsed::Fragment(FragmentHeaders {
-            src: ipv4::src(ip),
-            dst: ipv4::dst(ip),
-            id: be16(ip, ipv4::ID),
-            vlan: link.vlan,
-            proto: ip[ipv4::PROTOCOL],
-            l3: link.payload,
-            first: fragment & ipv4::OFFSET_MASK == 0,
-        }));
+        return Parsed::Fragment(fragment_headers(head, link));
     }
     let l4 = &ip[header_len..];
-    let proto = ip[ipv4::PROTOCOL];
+    let proto = head[ipv4::PROTOCOL];
     let tcp_flags = match proto {
-        protocol::TCP => checked_tcp_flags(l4)?,
-        protocol::UDP => checked_udp(l4)?,
-        protocol::ICMP => return icmp::parse(ip, header_len, link).map(Parsed::Icmp),
-        _ => return Ok(Parsed::Other(punt::class_of_protocol(proto), link.vlan)),
+        protocol::TCP => checked_tcp_flags(l4),
+        protocol::UDP => checked_udp(l4),
+        _ => return without_ports(ip, header_len, link),
+    };
+    let Some((ports, _)) = l4.split_first_chunk::<PORTS_LEN>() else {
+        return Parsed::Drop(DropReason::BadL4Header);
     };
     let headers = Headers {
         key: FlowKey {
-            src: ipv4::src(ip),
-            dst: ipv4::dst(ip),
-            sport: be16(l4, tcp::SPORT),
-            dport: be16(l4, tcp::DPORT),
+            src: ipv4::src(head),
+            dst: ipv4::dst(head),
+            sport: be16(ports, tcp::SPORT),
+            dport: be16(ports, tcp::DPORT),
             proto,
         },
         vlan: link.vlan,
@@ -48,57 +47,78 @@ pub(super) fn parse(frame: &[u8], link: Link) -> Result<Parsed, DropReason> {
         l3: link.payload,
         l4: link.payload + header_len as u8,
         tcp_flags: tcp_flags.unwrap_or(0),
-        ttl: ip[ipv4::TTL],
-        tos: ip[ipv4::TOS],
+        ttl: head[ipv4::TTL],
+        tos: head[ipv4::TOS],
         df: fragment & ipv4::DF != 0,
     };
-    Ok(if tcp_flags.is_some() { Parsed::Flow(headers) } else { Parsed::CutFlow(headers) })
+    match tcp_flags {
+        Ok(_) => Parsed::Flow(headers),
+        Err(Broken::Cut) => Parsed::CutFlow(headers),
+        Err(Broken::Lying) => Parsed::Drop(DropReason::BadL4Header),
+    }
 }
 
 /// The packet without Ethernet padding, and its header's length (RFC 1812 section 5.2.2).
-#[inline(always)]
-fn checked_packet(bytes: &[u8]) -> Result<(&[u8], usize), DropReason> {
-    let head = bytes.first_chunk::<{ ipv4::MIN_LEN }>().ok_or(DropReason::BadIpHeader)?;
+fn checked_packet<'a>(
+    bytes: &'a [u8],
+    head: &[u8; ipv4::MIN_LEN],
+) -> Result<(&'a [u8], usize), DropReason> {
     let (header_len, total) = (ipv4::header_len(head), usize::from(ipv4::total_len(head)));
     let version_4 = head[0] >> 4 == 4;
     if !version_4 || header_len < ipv4::MIN_LEN || total < header_len || total > bytes.len() {
         return Err(DropReason::BadIpHeader);
     }
-    // The usual header has a length the compiler knows, and so a sum without a loop.
-    let plain = header_len == ipv4::MIN_LEN;
-    let sum_ok =
-        if plain { ipv4::checksum_ok(head) } else { ipv4::checksum_ok(&bytes[..header_len]) };
-    if !sum_ok {
+    if !ipv4::checksum_ok(&bytes[..header_len]) {
         return Err(DropReason::BadIpChecksum);
     }
     Ok((&bytes[..total], header_len))
 }
 
-/// The flags of a TCP packet, `None` if its header is cut.
-#[inline(always)]
-fn checked_tcp_flags(l4: &[u8]) -> Result<Option<u8>, DropReason> {
-    let Some(head) = l4.first_chunk::<{ tcp::MIN_LEN }>() else { return cut(l4) };
+fn fragment_headers(head: &[u8; ipv4::MIN_LEN], link: Link) -> FragmentHeaders {
+    FragmentHeaders {
+        src: ipv4::src(head),
+        dst: ipv4::dst(head),
+        id: be16(head, ipv4::ID),
+        vlan: link.vlan,
+        proto: head[ipv4::PROTOCOL],
+        l3: link.payload,
+        first: ipv4::fragment(head) & ipv4::OFFSET_MASK == 0,
+    }
+}
+
+/// ICMP and what is Linux's anyway.
+fn without_ports(ip: &[u8], header_len: usize, link: Link) -> Parsed {
+    match ip[ipv4::PROTOCOL] {
+        protocol::ICMP => icmp::parse(ip, header_len, link).map_or_else(Parsed::Drop, Parsed::Icmp),
+        proto => Parsed::Other(punt::class_of_protocol(proto), link.vlan),
+    }
+}
+
+/// What is wrong with an L4 header.
+#[derive(Clone, Copy)]
+enum Broken {
+    /// The packet ends before it does.
+    Cut,
+    /// Its own length cannot be.
+    Lying,
+}
+
+/// The flags of a TCP packet.
+fn checked_tcp_flags(l4: &[u8]) -> Result<u8, Broken> {
+    let head = l4.first_chunk::<{ tcp::MIN_LEN }>().ok_or(Broken::Cut)?;
     let header_len = tcp::header_len(head);
     if header_len < tcp::MIN_LEN || header_len > l4.len() {
-        return Err(DropReason::BadL4Header);
+        return Err(Broken::Lying);
     }
-    Ok(Some(head[tcp::FLAGS]))
+    Ok(head[tcp::FLAGS])
 }
 
-/// The flags of a UDP packet (no bits), if its length can be; `None` if its header is cut. Bytes
-/// after the datagram are legal.
-#[inline(always)]
-fn checked_udp(l4: &[u8]) -> Result<Option<u8>, DropReason> {
-    let Some(head) = l4.first_chunk::<{ udp::HEADER_LEN }>() else { return cut(l4) };
+/// The flags of a UDP packet: no bits. Bytes after the datagram are legal.
+fn checked_udp(l4: &[u8]) -> Result<u8, Broken> {
+    let head = l4.first_chunk::<{ udp::HEADER_LEN }>().ok_or(Broken::Cut)?;
     let len = usize::from(udp::length(head));
     if len < udp::HEADER_LEN || len > l4.len() {
-        return Err(DropReason::BadL4Header);
+        return Err(Broken::Lying);
     }
-    Ok(Some(0))
-}
-
-/// A header that is cut, before or after the ports.
-#[cold]
-fn cut(l4: &[u8]) -> Result<Option<u8>, DropReason> {
-    if l4.len() < PORTS_LEN { Err(DropReason::BadL4Header) } else { Ok(None) }
+    Ok(0)
 }

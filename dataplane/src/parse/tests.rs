@@ -57,6 +57,15 @@ fn a_plain_tcp_packet_gives_every_field() {
 }
 
 #[test]
+fn the_short_way_takes_plain_packets_and_leaves_the_others() {
+    let taken = |frame: &Frame| plain::parse(&frame.build()).is_some();
+    let long_udp = udp().payload(&[0; 12]);
+    assert!(taken(&tcp()) && taken(&tcp().tcp_options(&[1; 12])) && taken(&long_udp));
+    assert!(!taken(&tcp().tag(1)) && !taken(&tcp().ip_options(&[1; 4])) && !taken(&udp()));
+    assert!(!taken(&long_udp.fragment(0, true)) && !taken(&tcp().bad_ip_checksum()));
+}
+
+#[test]
 fn ethernet_padding_is_no_part_of_the_packet_and_a_priority_tag_is_no_vlan() {
     assert_eq!(headers(&tcp().padding(6).build()).ip_len, 40);
     let priority = headers(&udp().tag(0xe000).build());
@@ -159,6 +168,20 @@ fn four_bytes_of_the_quoted_l4_header_are_enough_and_three_are_not() {
 }
 
 #[test]
+fn a_quoted_header_that_lies_names_no_flow() {
+    let reply = Frame::udp(VIP, 53, CLIENT, 4000).payload(&[9; 60]).build();
+    let first_byte = |byte: u8| {
+        let mut reply = reply.clone();
+        reply[14] = byte;
+        icmp_headers(&Frame::icmp_error(1, VIP, 3, 3, &reply, 80).build()).quoted()
+    };
+    assert!(first_byte(0x45).is_some());
+    assert_eq!(first_byte(0x65), None, "version 6");
+    assert_eq!(first_byte(0x44), None, "header of 16 bytes");
+    assert!(first_byte(0x4f).is_some(), "header of 60 bytes, which are there");
+}
+
+#[test]
 fn messages_that_are_not_about_a_flow_quote_none() {
     let reply = Frame::udp(VIP, 53, CLIENT, 4000);
     let about = |kind, frame: &Frame| {
@@ -168,6 +191,9 @@ fn messages_that_are_not_about_a_flow_quote_none() {
     assert_eq!(about(12, &reply), None, "parameter problem");
     assert_eq!(about(0, &reply), None, "echo reply");
     assert_eq!(about(3, &reply.clone().fragment(8, false)), None, "later fragment");
+    for kind in [3, 4, 11] {
+        assert!(about(kind, &reply).is_some(), "type {kind}");
+    }
     assert!(about(3, &reply.fragment(0, true)).is_some(), "first fragment");
     let tunnel = about(3, &Frame::raw(VIP, CLIENT, 4, &[9; 8])).expect("of any protocol");
     assert_eq!((tunnel.proto, tunnel.sport, tunnel.dport), (4, 0, 0));

@@ -39,6 +39,18 @@ pub fn checksum(bytes: &[u8]) -> u16 {
     !fold(sum(bytes))
 }
 
+/// Whether the sum over 20 bytes, checksum included, is right: an IPv4 header without options.
+#[inline(always)]
+pub fn is_true_20(header: &[u8; 20]) -> bool {
+    let word = |at: usize| {
+        // Right sums are right in either byte order (RFC 1071 section 2), so no bytes are swapped.
+        let bytes = [header[at], header[at + 1], header[at + 2], header[at + 3]];
+        u64::from(u32::from_ne_bytes(bytes))
+    };
+    let sum = word(0) + word(4) + word(8) + word(12) + word(16);
+    sum % 0xffff == 0 && sum != 0
+}
+
 /// Sum of the IPv4 pseudo header (RFC 9293 section 3.1) of an L4 part of `len` bytes.
 #[inline]
 pub fn pseudo_header(src: u32, dst: u32, proto: u8, len: u16) -> u64 {
@@ -111,6 +123,23 @@ mod tests {
     }
 
     #[test]
+    fn twenty_bytes_are_true_exactly_when_their_checksum_is_zero() {
+        let mut rng = Rng::new(3);
+        for _ in 0..10_000 {
+            let mut header = [0; 20];
+            rng.fill(&mut header);
+            crate::wire::put16(&mut header, 10, 0);
+            let check = checksum(&header);
+            for wrong in [0, 1, 0x0100, 0x8000] {
+                crate::wire::put16(&mut header, 10, check ^ wrong);
+                assert_eq!(is_true_20(&header), wrong == 0);
+                assert_eq!(checksum(&header) == 0, wrong == 0);
+            }
+        }
+        assert!(!is_true_20(&[0; 20]) && is_true_20(&[0xff; 20]));
+    }
+
+    #[test]
     fn a_checksum_adjusted_for_any_word_equals_the_one_computed_anew() {
         let mut rng = Rng::new(2);
         for round in 0..200_000u32 {
@@ -135,6 +164,8 @@ mod tests {
                 assert_ne!(adjust(check, negate(delta16(word, 0x1234))), 0xffff);
             }
         }
+        // ~old and new both zero.
+        assert_eq!((delta16(0xffff, 0), delta32(u32::MAX, 0)), (UNCHANGED, UNCHANGED));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use dataplane::forward::{self, fragment, gatewaying, ipip, link, masq};
 use dataplane::ids::PortId;
 use dataplane::io::Packet;
 use dataplane::io::sim::{SimPacket, SimPool};
-use dataplane::parse::{Headers, Parsed, parse};
+use dataplane::parse::{Headers, Parsed, parse, parse_any};
 use dataplane::punt;
 use dataplane::testing::verify;
 use dataplane::wire::{ethernet, ipv4};
@@ -30,6 +30,7 @@ const OTHER_END: (u32, u16) = (0xc633_6407, 51966);
 /// Asserts the invariants for `frame` and gives its shape.
 pub fn check(frame: &[u8]) -> Shape {
     let parsed = parse(frame);
+    assert_eq!(parsed, parse_any(frame), "the short way says what the long one says");
     assert_eq!(punt::class(&parsed).is_none(), matches!(parsed, Parsed::Drop(_)));
     let _ = ethernet::destination_class(frame, &[2; 6]);
     let (variant, detail, headers_len) = match parsed {
