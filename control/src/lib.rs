@@ -9,6 +9,8 @@ pub mod ipvsadm;
 
 pub mod api;
 
+pub mod cli;
+
 // Linux as the IP stack.
 pub mod mirror;
 pub mod twin;

@@ -20,6 +20,11 @@ mod sort;
 
 pub use exec::{Streams, run};
 
+/// The line of one conn in `-L -n -c`, newline included.
+pub fn conn_line(conn: &crate::api::protocol::ConnRow) -> String {
+    conns::row(conn, &names::Names::none())
+}
+
 /// What goes to stderr and ends the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
