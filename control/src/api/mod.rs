@@ -16,6 +16,3 @@ pub use backend::Backend;
 pub use client::{CallError, Client, Director};
 pub use peer::Access;
 pub use server::Server;
-
-/// Where the daemon listens unless told otherwise.
-pub const DEFAULT_SOCKET: &str = "/run/sluice/sluiced.sock";

@@ -1,6 +1,7 @@
 //! The names under `net.ipv4.vs`.
 
 use super::protocol::{ApiError, ErrorCode};
+use crate::config::SYSCTLS;
 
 /// Names with a meaning here, and the range of their values.
 pub const SUPPORTED: [(&str, i64, i64); 5] = [
@@ -9,34 +10,6 @@ pub const SUPPORTED: [(&str, i64, i64); 5] = [
     ("nat_icmp_send", 0, 1),
     ("pmtu_disc", 0, 1),
     ("sloppy_tcp", 0, 1),
-];
-
-/// Names of the kernel's that are known, and do nothing here.
-const KNOWN: [&str; 24] = [
-    "am_droprate",
-    "amemthresh",
-    "backup_only",
-    "cache_bypass",
-    "conntrack",
-    "drop_entry",
-    "drop_packet",
-    "expire_quiescent_template",
-    "ignore_tunneled",
-    "lblc_expiration",
-    "lblcr_expiration",
-    "run_estimation",
-    "schedule_icmp",
-    "secure_tcp",
-    "sloppy_sctp",
-    "snat_reroute",
-    "sync_persist_mode",
-    "sync_ports",
-    "sync_qlen_max",
-    "sync_refresh_period",
-    "sync_retries",
-    "sync_sock_size",
-    "sync_threshold",
-    "sync_version",
 ];
 
 /// The bare name in `net.ipv4.vs.NAME`, `net/ipv4/vs/NAME` or `NAME`.
@@ -55,7 +28,7 @@ pub fn check_key(key: &str) -> Result<&str, ApiError> {
     if SUPPORTED.iter().any(|row| row.0 == name) {
         return Ok(name);
     }
-    Err(if KNOWN.contains(&name) {
+    Err(if SYSCTLS.contains(&name) {
         let message = format!("net.ipv4.vs.{name} is not supported by this version of Sluice");
         ApiError::new(ErrorCode::NotSupported, message)
     } else {
@@ -87,6 +60,11 @@ mod tests {
         for key in ["net.ipv4.vs.sloppy_tcp", "net/ipv4/vs/sloppy_tcp", "sloppy_tcp"] {
             assert_eq!(check_key(key), Ok("sloppy_tcp"));
         }
+    }
+
+    #[test]
+    fn what_is_supported_may_stand_in_a_configuration() {
+        assert!(SUPPORTED.iter().all(|row| SYSCTLS.contains(&row.0)));
     }
 
     #[test]

@@ -11,7 +11,8 @@ mod sysctl;
 mod tools;
 
 use crate::api::protocol::ErrorCode;
-use crate::api::{CallError, Client, DEFAULT_SOCKET, Director};
+use crate::api::{CallError, Client, Director};
+use crate::config::DEFAULT_SOCKET;
 use crate::ipvsadm::{self, Streams};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};

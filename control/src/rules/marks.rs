@@ -2,6 +2,7 @@
 //! is to IPVS, for packets that never meet the kernel.
 
 use super::words;
+use crate::config::Mark;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -43,5 +44,23 @@ impl MarkRule {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl From<&MarkRule> for dataplane::service::MarkRule {
+    fn from(rule: &MarkRule) -> Self {
+        let (first, last) = rule.dports.unwrap_or((0, u16::MAX));
+        let (prefix, len) = rule.dst;
+        Self { mark: rule.mark, proto: rule.proto, prefix, len, dports: first..=last }
+    }
+}
+
+impl From<&Mark> for MarkRule {
+    /// A rule of the configuration file.
+    fn from(mark: &Mark) -> Self {
+        let ports = (*mark.ports.start(), *mark.ports.end());
+        let dports = Some(ports).filter(|&all| all != (0, u16::MAX));
+        let dst = (mark.destination.address.into(), mark.destination.len);
+        MarkRule { mark: mark.mark, proto: mark.proto, dst, dports }
     }
 }
