@@ -96,15 +96,16 @@ def ask(run_dir, *words, command="sluice", **options):
 
 def pids():
     """The processes that are sluiced."""
-    return [pid for pid, line in nodes.processes("director") if Path(line.split()[0]).name == "sluiced"]
+    return [pid for pid, _ in nodes.processes("director") if nodes.program(pid) == "sluiced"]
 
 
 def stop(number=signal.SIGTERM, seconds=10.0):
-    """Signals sluiced and waits until it is gone."""
-    for pid in pids():
+    """Signals sluiced and waits until the kernel has taken back all that it held."""
+    ending = pids()
+    for pid in ending:
         os.kill(pid, number)
     limit = time.monotonic() + seconds
-    while pids():
+    while not all(map(nodes.ended, ending)):
         if time.monotonic() > limit:
             raise LabError(f"sluiced does not end within {seconds:g} s of signal {int(number)}")
         time.sleep(0.05)

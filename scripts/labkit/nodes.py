@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 from labkit.shell import LabError, run
 
@@ -57,6 +58,22 @@ def processes(node):
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
+
+
+def program(pid):
+    """The name of a process's program; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def ended(pid):
+    """Whether a process is gone or a zombie: until then it may still hold interfaces, though it has left its node."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def end(nodes, term_seconds=8.0):
