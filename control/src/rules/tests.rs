@@ -161,6 +161,6 @@ fn mark_rules_that_cannot_be_are_refused() {
 fn a_mark_rule_without_ports_takes_all_of_them() {
     let rule = MarkRule { mark: 1, proto: None, dst: (0x0a01_0000, 16), dports: None };
     let compiled = dataplane::service::MarkRule::from(&rule);
-    assert_eq!((compiled.dports, compiled.len), (0..=65535, 16));
+    assert_eq!((compiled.dports.clone(), compiled.len), (0..=65535, 16));
     assert!(compiled.covers(0x0a01_ffff) && !compiled.covers(0x0a02_0000));
 }
