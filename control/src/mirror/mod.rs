@@ -1,1 +1,32 @@
 //! Linux's addresses, routes and neighbours, through netlink.
+//!
+//! `state` is pure: events in, publications and questions out; `interfaces`, `routes`, `neighbors`,
+//! `targets` and `standing` are its parts. `task` feeds it from Linux, `netlink` and `decode` speak
+//! Linux's language, `apply` gives the configuration's addresses and static entries to the twins.
+
+mod apply;
+mod decode;
+mod event;
+mod interfaces;
+#[cfg(test)]
+mod kernel_tests;
+mod neighbors;
+mod netlink;
+mod routes;
+mod standing;
+mod state;
+mod targets;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use apply::{ApplyError, apply};
+pub use event::{
+    Dump, Event, KernelNeighbor, KernelRoute, Link, NeighborState, OwnAddress, Rank, RouteKind,
+};
+pub use interfaces::MirrorInterface;
+pub use neighbors::GRACE;
+pub use standing::Ask;
+pub use state::{Changes, MirrorState};
+pub use targets::NoNextHopLeft;
+pub use task::{MirrorError, MirrorHandle, Published, start};

@@ -1,0 +1,181 @@
+//! Netlink's messages as events.
+
+use super::event::{
+    Event, KernelNeighbor, KernelRoute, Link, NeighborState, OwnAddress, Rank, RouteKind,
+};
+use crate::config::{InterfaceAddress, MacAddr, Prefix};
+use rtnetlink::packet_core::{NLM_F_REPLACE, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType,
+};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// `RT_TABLE_MAIN` and `RT_TABLE_LOCAL` (`linux/rtnetlink.h`).
+const MAIN_TABLE: u32 = 254;
+const LOCAL_TABLE: u32 = 255;
+
+/// What a notification says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Notification {
+    /// Something of interest.
+    Event(Event),
+    /// The socket's buffer overflowed: some are lost.
+    Overrun,
+    /// Something else.
+    Other,
+}
+
+pub(super) fn notification(message: &NetlinkMessage<RouteNetlinkMessage>) -> Notification {
+    let replace = message.header.flags & NLM_F_REPLACE != 0;
+    let event = match &message.payload {
+        NetlinkPayload::Overrun(_) => return Notification::Overrun,
+        NetlinkPayload::InnerMessage(inner) => event(inner, replace),
+        _ => None,
+    };
+    event.map_or(Notification::Other, Notification::Event)
+}
+
+fn event(message: &RouteNetlinkMessage, replace: bool) -> Option<Event> {
+    use RouteNetlinkMessage as M;
+    Some(match message {
+        M::NewLink(message) => Event::Link(link(message)?),
+        M::DelLink(message) => Event::LinkGone { ifindex: link(message)?.ifindex },
+        M::NewAddress(message) => Event::Address(address(message)?),
+        M::DelAddress(message) => Event::AddressGone(address(message)?),
+        M::NewRoute(message) => Event::Route { route: route(message)?, replace },
+        M::DelRoute(message) => Event::RouteGone(route(message)?),
+        M::NewNeighbour(message) => Event::Neighbor(neighbor(message)?),
+        M::DelNeighbour(message) => {
+            let KernelNeighbor { ifindex, address, .. } = neighbor(message)?;
+            Event::NeighborGone { ifindex, address }
+        }
+        _ => return None,
+    })
+}
+
+/// `None` for messages about a link's part in a bridge, which come with the link's own number.
+pub(super) fn link(message: &LinkMessage) -> Option<Link> {
+    if message.header.interface_family != AddressFamily::Unspec {
+        return None;
+    }
+    let (mut name, mut mac, mut mtu) = (String::new(), None, 0);
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(value) => name.clone_from(value),
+            LinkAttribute::Address(value) => mac = mac_of(value),
+            LinkAttribute::Mtu(value) => mtu = *value,
+            _ => {}
+        }
+    }
+    let up = message.header.flags.contains(LinkFlags::Up);
+    Some(Link { ifindex: message.header.index, name, mac, mtu, up })
+}
+
+/// The director's own address: `IFA_LOCAL`, which differs from `IFA_ADDRESS` on point-to-point links.
+pub(super) fn address(message: &AddressMessage) -> Option<OwnAddress> {
+    let own = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(IpAddr::V4(own)) => Some(*own),
+        _ => None,
+    });
+    let address = InterfaceAddress { address: own?, len: message.header.prefix_len };
+    Some(OwnAddress { ifindex: message.header.index, address })
+}
+
+/// A route of the local or main table. Of several next hops the first counts.
+pub(super) fn route(message: &RouteMessage) -> Option<KernelRoute> {
+    let header = &message.header;
+    if header.address_family != AddressFamily::Inet {
+        return None;
+    }
+    let mut table = u32::from(header.table);
+    let mut route = KernelRoute {
+        prefix: Prefix::of(Ipv4Addr::UNSPECIFIED, header.destination_prefix_length),
+        rank: Rank { main: true, metric: 0, tos: header.tos },
+        kind: match header.kind {
+            RouteType::Unicast => RouteKind::Unicast,
+            _ => RouteKind::Linux,
+        },
+        ifindex: 0,
+        gateway: None,
+        source: None,
+        mtu: None,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Table(value) => table = *value,
+            other => route_attribute(&mut route, other),
+        }
+    }
+    route.rank.main = match table {
+        MAIN_TABLE => true,
+        LOCAL_TABLE => false,
+        _ => return None,
+    };
+    Some(route)
+}
+
+fn route_attribute(route: &mut KernelRoute, attribute: &RouteAttribute) {
+    match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => {
+            route.prefix = Prefix::of(*address, route.prefix.len);
+        }
+        RouteAttribute::Priority(metric) => route.rank.metric = *metric,
+        RouteAttribute::Oif(ifindex) => route.ifindex = *ifindex,
+        RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => route.gateway = Some(*gateway),
+        RouteAttribute::PrefSource(RouteAddress::Inet(source)) => route.source = Some(*source),
+        RouteAttribute::Metrics(metrics) => {
+            route.mtu = metrics.iter().find_map(|metric| match metric {
+                RouteMetric::Mtu(mtu) => Some(*mtu),
+                _ => None,
+            });
+        }
+        RouteAttribute::MultiPath(hops) => {
+            if let Some(first) = hops.first() {
+                route.ifindex = first.interface_index;
+                for attribute in &first.attributes {
+                    route_attribute(route, attribute);
+                }
+            }
+        }
+        // A gateway of another family: Linux's own matter.
+        RouteAttribute::Via(_) => route.kind = RouteKind::Linux,
+        _ => {}
+    }
+}
+
+pub(super) fn neighbor(message: &NeighbourMessage) -> Option<KernelNeighbor> {
+    if message.header.family != AddressFamily::Inet {
+        return None;
+    }
+    let (mut address, mut mac) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(value)) => {
+                address = Some(*value);
+            }
+            NeighbourAttribute::LinkLayerAddress(value) => mac = mac_of(value),
+            _ => {}
+        }
+    }
+    let state = match (message.header.state, mac) {
+        (NeighbourState::Reachable | NeighbourState::Delay | NeighbourState::Probe, Some(mac)) => {
+            NeighborState::Known(mac)
+        }
+        (NeighbourState::Stale, Some(mac)) => NeighborState::Stale(mac),
+        (NeighbourState::Permanent | NeighbourState::Noarp, Some(mac)) => {
+            NeighborState::Permanent(mac)
+        }
+        _ => NeighborState::Unknown,
+    };
+    Some(KernelNeighbor { ifindex: message.header.ifindex, address: address?, state })
+}
+
+fn mac_of(bytes: &[u8]) -> Option<MacAddr> {
+    <[u8; 6]>::try_from(bytes).ok().map(MacAddr)
+}
