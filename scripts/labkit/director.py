@@ -67,7 +67,7 @@ def start(run_dir, setup, seconds=30.0):
     (run_dir / "sluiced.toml").write_text(config(run_dir, setup))
     commands = run_dir / "bin"
     commands.mkdir(exist_ok=True)
-    for name in ("sluice", "ipvsadm"):
+    for name in ("sluice", "ipvsadm", "ipvsadm-save", "ipvsadm-restore"):
         (commands / name).unlink(missing_ok=True)
         (commands / name).symlink_to(binary("sluice"))
     log = run_dir / "sluiced.log"
