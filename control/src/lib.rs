@@ -14,3 +14,10 @@ pub mod cli;
 // Linux as the IP stack.
 pub mod mirror;
 pub mod twin;
+
+// From desired state to workers.
+pub mod engine;
+pub mod workers;
+
+#[cfg(feature = "dpdk")]
+pub mod daemon;

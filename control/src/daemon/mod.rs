@@ -1,0 +1,145 @@
+//! `sluiced` from start to stop: what is started in which order, and ended in the reverse.
+
+mod ports;
+mod readings;
+mod threads;
+
+use crate::api::{Access, Server};
+use crate::config::Config;
+use crate::engine::paths::{self, Paths};
+use crate::engine::publish::Publisher;
+use crate::engine::{Engine, Start};
+use crate::mirror::{self, MirrorInterface};
+use readings::DaemonReadings;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+use threads::Threads;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often workers are told of each other's conns (`design`: totals at most 1 ms old).
+const AGGREGATE: Duration = Duration::from_millis(1);
+
+/// How often rates are reckoned (`ip_vs_est.c`).
+const TICK: Duration = Duration::from_secs(2);
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// One sentence on what could not be had; what was started is stopped again.
+pub fn run(config: &Config) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .on_thread_start({
+            let core = config.workers.control_core;
+            move || stay_on(core)
+        })
+        .enable_all()
+        .build()
+        .map_err(told("start the control threads"))?;
+    let server = runtime.block_on(listen(config))?;
+    let ports = ports::start(config).map_err(|error| error.to_string())?;
+    ports.steering.iter().for_each(|line| log::info!("{line}"));
+    let interfaces = MirrorInterface::from_config(config, &ports.macs);
+    let (threads, control) = threads::start(config, ports)?;
+    let served = runtime.block_on(serve(config, server, interfaces, control, &threads));
+    threads.stop();
+    served
+}
+
+/// Takes the socket first: a second daemon on it must not touch the ports.
+async fn listen(config: &Config) -> Result<Server, String> {
+    let access = match &config.daemon.group {
+        Some(group) => Access::for_group(group)?,
+        None => Access::root_only(),
+    };
+    let socket = &config.daemon.socket;
+    if let Some(folder) = socket.parent() {
+        std::fs::create_dir_all(folder).map_err(told(&format!("make {}", folder.display())))?;
+    }
+    Server::bind(socket, access).await
+}
+
+/// What the control plane needs of the workers.
+struct Control {
+    publisher: Publisher,
+    others: Vec<Arc<dataplane::counters::OthersLoad>>,
+    wishes: Arc<crossbeam::queue::ArrayQueue<dataplane::nexthop::ResolveRequest>>,
+    readings: DaemonReadings,
+}
+
+async fn serve(
+    config: &Config,
+    server: Server,
+    interfaces: Vec<MirrorInterface>,
+    control: Control,
+    threads: &Threads,
+) -> Result<(), String> {
+    mirror::apply(config).await.map_err(|error| error.to_string())?;
+    let (handle, publications) = mirror::start(interfaces, &config.routes, &config.neighbors)
+        .await
+        .map_err(|error| error.to_string())?;
+    tokio::spawn(paths::resolve(control.wishes, handle.clone()));
+    let paths = Paths::start(handle, publications, control.publisher.clone());
+    let capacity = config.connections_per_worker() * config.workers.count;
+    let engine = Arc::new(Engine::new(Start {
+        publisher: control.publisher,
+        others: control.others,
+        paths,
+        table_size: capacity as u64,
+        readings: Box::new(control.readings),
+    }));
+    engine.configure(config).await.map_err(|error| error.to_string())?;
+    tokio::spawn(aggregate(engine.clone()));
+    tokio::spawn(tick(engine.clone()));
+    let stop = stop_signal().map_err(told("listen for signals"))?;
+    let socket = config.daemon.socket.display();
+    log::info!("forwarding with {} workers; serving {socket}", config.workers.count);
+    let watch = threads.watch();
+    tokio::select! {
+        () = server.serve(engine, stop) => Ok(()),
+        dead = watch => Err(dead),
+    }
+}
+
+async fn aggregate(engine: Arc<Engine>) {
+    let mut interval = tokio::time::interval(AGGREGATE);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        engine.aggregate().await;
+    }
+}
+
+async fn tick(engine: Arc<Engine>) {
+    let mut interval = tokio::time::interval(TICK);
+    loop {
+        interval.tick().await;
+        engine.tick().await;
+    }
+}
+
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => log::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => log::info!("SIGINT: stopping"),
+        }
+    })
+}
+
+fn stay_on(core: Option<usize>) {
+    if let Some(id) = core {
+        if !core_affinity::set_for_current(core_affinity::CoreId { id }) {
+            log::warn!("cannot keep a control thread on core {id}");
+        }
+    }
+}
+
+fn told<E: Display>(what: &str) -> impl FnOnce(E) -> String {
+    let what = what.to_owned();
+    move |error| format!("cannot {what}: {error}")
+}

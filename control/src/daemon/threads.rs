@@ -1,0 +1,233 @@
+//! The threads that packets meet: workers and the kernel twins', started, watched and stopped.
+
+use super::Control;
+use super::ports::{self, Ports};
+use super::readings::DaemonReadings;
+use crate::config::Config;
+use crate::engine::publish::Publisher;
+use crate::twin::{Limits, Twin, TwinHandle, TwinSpec};
+use crate::workers::{self, Place};
+use crossbeam::queue::ArrayQueue;
+use dataplane::conn::{ConnTable, TableConfig};
+use dataplane::counters::{OthersLoad, WorkerCounters};
+use dataplane::director::Setup;
+use dataplane::handover::HandOver;
+use dataplane::ids::{InterfaceId, WorkerId};
+use dataplane::interface::Interfaces;
+use dataplane::io::dpdk::PortQueue;
+use dataplane::limits::{HAND_OVER_RING, WINDOW};
+use dataplane::mailbox::{Mailbox, Message};
+use dataplane::nexthop::ResolveRequest;
+use dataplane::owner::SlotMap;
+use dataplane::twin_ring::{FromTwin, PuntSender, from_twin_ring, punt_rings};
+use dataplane::worker::{PortShare, TxRoute, Wiring, Worker};
+use dpdk_bindings::{Eal, LcoreThread, Mbuf, Mempool, Port};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Wishes under way from all workers.
+const WISHES: usize = 256;
+
+/// How long a worker's loop may stand still before the log says so.
+const STALL: Duration = Duration::from_secs(1);
+
+/// All threads, and the ports they work on.
+pub struct Threads {
+    workers: Vec<JoinHandle<()>>,
+    mailboxes: Vec<Arc<Mailbox>>,
+    counters: Vec<Arc<WorkerCounters>>,
+    twins: Option<TwinHandle>,
+    ports: Vec<Arc<Port>>,
+}
+
+/// What all workers share.
+struct Shared {
+    interfaces: Arc<Interfaces>,
+    slot_map: Arc<SlotMap>,
+    wishes: Arc<ArrayQueue<ResolveRequest>>,
+    pool: Mempool,
+    table: TableConfig,
+}
+
+/// One worker's own things.
+struct Own {
+    shares: Vec<PortShare<PortQueue>>,
+    tx_routes: Vec<TxRoute>,
+    hand_over: HandOver<Mbuf>,
+    punts: PuntSender<Mbuf>,
+    from_twin: FromTwin<Mbuf>,
+    mailbox: Arc<Mailbox>,
+    counters: Arc<WorkerCounters>,
+    others: Arc<OthersLoad>,
+}
+
+/// Starts the kernel twins and the workers.
+///
+/// # Errors
+/// One sentence; threads that were started are stopped again.
+pub fn start(config: &Config, ports: Ports) -> Result<(Threads, Control), String> {
+    let count = config.workers.count;
+    let interfaces = Arc::new(ports::interfaces(config, &ports.macs));
+    let specs = twin_specs(config, &ports);
+    let shared = Shared {
+        interfaces,
+        slot_map: Arc::new(SlotMap::even(count)),
+        wishes: Arc::new(ArrayQueue::new(WISHES)),
+        pool: ports.pool.clone(),
+        table: table(config),
+    };
+    let counters: Vec<Arc<WorkerCounters>> = (0..count).map(|_| Arc::default()).collect();
+    let others: Vec<Arc<OthersLoad>> = (0..count).map(|_| Arc::default()).collect();
+    let mailboxes: Vec<Arc<Mailbox>> = (0..count).map(|_| Arc::default()).collect();
+    let (punts, punted): (Vec<_>, Vec<_>) = (0..count).map(|_| punt_rings()).unzip();
+    let (to_workers, from_twin): (Vec<_>, Vec<_>) = (0..count).map(|_| from_twin_ring()).unzip();
+    let twins = Twin::start(specs, shared.pool.clone(), punted, to_workers, Limits::default())
+        .map_err(|error| error.to_string())?;
+    let opened: Vec<Arc<Port>> = ports.ports.into_iter().map(Arc::new).collect();
+    let readings = DaemonReadings::new(config, &opened, twins.counters().clone(), &ports.steering);
+    let publisher = Publisher::new(mailboxes.clone(), counters.clone());
+    let mut threads = Threads {
+        workers: Vec::new(),
+        mailboxes: mailboxes.clone(),
+        counters: counters.clone(),
+        twins: Some(twins),
+        ports: opened,
+    };
+    let own = ports.shares.into_iter().zip(ports.tx_routes);
+    let own = own.zip(HandOver::mesh(count, HAND_OVER_RING)).zip(punts.into_iter().zip(from_twin));
+    for (worker, (((shares, tx_routes), hand_over), (punts, from_twin))) in own.enumerate() {
+        let own = Own {
+            shares,
+            tx_routes,
+            hand_over,
+            punts,
+            from_twin,
+            mailbox: mailboxes[worker].clone(),
+            counters: counters[worker].clone(),
+            others: others[worker].clone(),
+        };
+        match start_worker(config, &ports.eal, worker, &shared, own) {
+            Ok(thread) => threads.workers.push(thread),
+            Err(error) => {
+                threads.stop();
+                return Err(error);
+            }
+        }
+    }
+    Ok((threads, Control { publisher, others, wishes: shared.wishes, readings }))
+}
+
+fn start_worker(
+    config: &Config,
+    eal: &Eal,
+    worker: usize,
+    shared: &Shared,
+    own: Own,
+) -> Result<JoinHandle<()>, String> {
+    let setup = Setup {
+        worker: WorkerId(worker as u16),
+        conns: ConnTable::new(&shared.table).map_err(|error| error.to_string())?,
+        interfaces: shared.interfaces.clone(),
+        counters: own.counters,
+        others: own.others,
+        wishes: shared.wishes.clone(),
+        slot_map: shared.slot_map.clone(),
+        pool: shared.pool.clone(),
+    };
+    let wiring = Wiring {
+        shares: own.shares,
+        tx_routes: own.tx_routes,
+        hand_over: own.hand_over,
+        punts: own.punts,
+        from_twin: own.from_twin,
+        mailbox: own.mailbox,
+        workers: config.workers.count,
+        window: WINDOW,
+    };
+    let place = Place {
+        name: format!("worker{worker}"),
+        core: config.workers.cores.get(worker).copied(),
+        idle: config.workers.idle,
+    };
+    let eal = eal.clone();
+    let register = move || {
+        LcoreThread::register(&eal)
+            .inspect_err(|error| log::warn!("{error}; its buffers take the slow way"))
+            .ok()
+    };
+    workers::spawn(place, Worker::new(setup, wiring), register)
+        .map_err(|error| format!("cannot start worker {worker}: {error}"))
+}
+
+fn table(config: &Config) -> TableConfig {
+    TableConfig {
+        capacity: config.connections_per_worker(),
+        side_capacity: config.side_per_worker(),
+        secret: ahash_secret(),
+        huge_pages: config.table.huge_pages,
+    }
+}
+
+/// A secret that the system's randomness gives: ahash's keys are made of it.
+fn ahash_secret() -> [u64; 2] {
+    let random = ahash::RandomState::new();
+    [random.hash_one(1u64), random.hash_one(2u64)]
+}
+
+fn twin_specs(config: &Config, ports: &Ports) -> Vec<TwinSpec> {
+    let interfaces = config.interfaces.iter().enumerate();
+    let spec = |(id, interface): (usize, &crate::config::Interface)| TwinSpec {
+        interface: InterfaceId(id as u16),
+        port: interface.port,
+        vlan: interface.vlan,
+        name: interface.name.clone(),
+        mac: ports.macs[interface.port.index()].0,
+        mtu: config.ports[interface.port.index()].mtu,
+        tx_worker: WorkerId(0),
+    };
+    interfaces.filter(|(_, interface)| interface.twin).map(spec).collect()
+}
+
+impl Threads {
+    /// Watches the workers: logs one that stands still, and resolves when one has ended by itself,
+    /// which only a panic does.
+    pub async fn watch(&self) -> String {
+        let mut last = vec![0; self.counters.len()];
+        loop {
+            tokio::time::sleep(STALL).await;
+            if let Some(dead) = self.workers.iter().position(JoinHandle::is_finished) {
+                return format!("worker {dead} has ended by itself, which is a bug: stopping");
+            }
+            for (worker, counters) in self.counters.iter().enumerate() {
+                let turns = counters.turns.load(Relaxed);
+                if turns == last[worker] {
+                    log::warn!("worker {worker} has stood still for a second");
+                }
+                last[worker] = turns;
+            }
+        }
+    }
+
+    /// Stops the workers, then the twins, then closes the ports.
+    pub fn stop(mut self) {
+        for mailbox in &self.mailboxes {
+            while mailbox.post(Message::Stop).is_err() {
+                while mailbox.collect().is_some() {}
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        for (worker, thread) in self.workers.drain(..).enumerate() {
+            if thread.join().is_err() {
+                log::error!("worker {worker} ended in a panic");
+            }
+        }
+        if let Some(twins) = self.twins.take() {
+            if !twins.stop() {
+                log::error!("the kernel twins' thread ended in a panic");
+            }
+        }
+        self.ports.clear();
+    }
+}

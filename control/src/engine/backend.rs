@@ -1,0 +1,155 @@
+//! The engine behind the API's socket.
+
+use super::{Engine, Wanted, internal, listing, stats};
+use crate::api::Backend;
+use crate::api::protocol::{
+    ApiError, ConnFilter, ConnRow, ErrorCode, Listing, Status, Sysctl, Timeouts,
+};
+use crate::api::sysctl;
+use crate::rules::{MarkRule, RuleChange, RuleError};
+use crate::workers::boot_time;
+use dataplane::conn::Conn;
+use dataplane::service::ServiceKey;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+/// Rows sent to a session at once.
+const BATCH: usize = 1000;
+
+impl Backend for Engine {
+    async fn change(&self, changes: Vec<RuleChange>, replace: bool) -> Result<u64, ApiError> {
+        Engine::change(self, &changes, replace).await
+    }
+
+    async fn list(&self, service: Option<ServiceKey>) -> Result<Listing, ApiError> {
+        let state = self.state.lock().await;
+        let services = match service {
+            Some(key) => {
+                let one = state.rules.get(key).ok_or(RuleError::NoSuchService)?;
+                vec![self.list_service(&state, one)]
+            }
+            None => state.rules.services().map(|each| self.list_service(&state, each)).collect(),
+        };
+        Ok(Listing { table_size: self.table_size, services })
+    }
+
+    async fn conns(
+        &self,
+        filter: ConnFilter,
+        rows: mpsc::Sender<Vec<ConnRow>>,
+    ) -> Result<(), ApiError> {
+        let _one_at_a_time = self.listing.lock().await;
+        let now = boot_time();
+        let mut left = filter.limit.unwrap_or(usize::MAX);
+        let mut batch = Vec::new();
+        for worker in 0..self.publisher.workers() {
+            let dump = self.publisher.dump(worker).map_err(|error| internal(&error))?;
+            while let Some(conn) = dump.next().await.map_err(|error| internal(&error))? {
+                let row = listing::row(&conn, now).filter(|_| left > 0 && fits(&filter, &conn));
+                left -= usize::from(row.is_some());
+                batch.extend(row);
+                if batch.len() == BATCH && rows.send(std::mem::take(&mut batch)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        // A receiver that is gone wants no more.
+        let _ = rows.send(batch).await;
+        Ok(())
+    }
+
+    async fn zero(&self, service: Option<ServiceKey>) -> Result<(), ApiError> {
+        let mut state = self.state.lock().await;
+        let keys: Vec<ServiceKey> = match service {
+            Some(key) if state.rules.get(key).is_none() => {
+                return Err(RuleError::NoSuchService.into());
+            }
+            Some(key) => vec![key],
+            None => state.rules.services().map(|service| service.key).collect(),
+        };
+        for key in keys {
+            if let Some(identity) = state.ids.get_mut(key) {
+                self.zero_service(identity);
+            }
+        }
+        Ok(())
+    }
+
+    async fn stats(&self) -> Result<Value, ApiError> {
+        let counters = self.publisher.counters();
+        let workers: Vec<Value> = counters.iter().map(stats::worker).collect();
+        let ports: Vec<Value> = self
+            .readings
+            .ports()
+            .into_iter()
+            .map(|port| {
+                let counters = port.counters.into_iter();
+                let mut object: serde_json::Map<String, Value> =
+                    counters.map(|(name, count)| (name.to_owned(), count.into())).collect();
+                object.insert("name".into(), port.name.into());
+                Value::Object(object)
+            })
+            .collect();
+        Ok(json!({
+            "generation": self.publisher.oldest(),
+            "table": { "size": self.table_size },
+            "workers": workers,
+            "ports": ports,
+            "twins": self.readings.twins(),
+        }))
+    }
+
+    async fn timeouts(&self) -> Result<Timeouts, ApiError> {
+        Ok(self.state.lock().await.sysctls.timeouts())
+    }
+
+    async fn set_timeouts(&self, set: Timeouts) -> Result<(), ApiError> {
+        let mut state = self.state.lock().await;
+        let mut wanted = state.wanted();
+        wanted.sysctls.set_timeouts(set);
+        self.install(&mut state, wanted).await.map(drop)
+    }
+
+    async fn sysctls(&self) -> Result<Vec<Sysctl>, ApiError> {
+        Ok(self.state.lock().await.sysctls.list())
+    }
+
+    async fn set_sysctl(&self, key: String, value: String) -> Result<(), ApiError> {
+        let number = sysctl::check_value(&key, &value)?;
+        let mut state = self.state.lock().await;
+        let mut wanted: Wanted = state.wanted();
+        if !wanted.sysctls.set(sysctl::bare(&key), number) {
+            let message = format!("{key} is supported by the API but not by the engine");
+            return Err(ApiError::new(ErrorCode::Internal, message));
+        }
+        self.install(&mut state, wanted).await.map(drop)
+    }
+
+    async fn marks(&self) -> Result<Vec<MarkRule>, ApiError> {
+        Ok(self.state.lock().await.marks.clone())
+    }
+
+    async fn set_marks(&self, rules: Vec<MarkRule>) -> Result<(), ApiError> {
+        self.replace_marks(rules).await.map(drop)
+    }
+
+    async fn status(&self) -> Result<Status, ApiError> {
+        Ok(Status {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime: self.started.elapsed().as_secs(),
+            generation: self.publisher.oldest(),
+            detail: self.readings.set_up(),
+        })
+    }
+}
+
+fn fits(filter: &ConnFilter, conn: &Conn) -> bool {
+    match filter.service {
+        None => true,
+        Some(ServiceKey::Address { proto, vip, vport }) => {
+            (conn.proto, conn.vip) == (proto, vip) && (vport == 0 || conn.vport == vport)
+        }
+        Some(ServiceKey::Fwmark(_)) => false,
+    }
+}

@@ -1,0 +1,272 @@
+//! Who is who over generations: ids of services and destinations.
+//!
+//! A destination keeps its id after removal while any worker has conns on it, so that re-adding
+//! the same address and port to the same service finds its conns again (`ip_vs_trash_get_dest`,
+//! `ip_vs_ctl.c`). Only then is the id free for another.
+
+use dataplane::conn::DestDirectory;
+use dataplane::counters::DestTotals;
+use dataplane::ids::{DestId, ServiceId};
+use dataplane::limits::{MAX_DESTS, MAX_SERVICES};
+use dataplane::service::{DestShared, ServiceKey};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// A destination's identity and what was counted before it had it.
+#[derive(Debug, Clone)]
+pub struct DestIdentity {
+    /// Its id.
+    pub id: DestId,
+    /// Real server's address, host order.
+    pub rip: u32,
+    /// What workers share about it.
+    pub shared: Arc<DestShared>,
+    /// Readings of the workers' counters that are not this destination's, or were zeroed.
+    pub base: DestTotals,
+    /// Whether the rules have it now.
+    pub present: bool,
+}
+
+/// A service's identity, and what it counted on destinations that are gone.
+#[derive(Debug, Clone)]
+pub struct ServiceIdentity {
+    /// Its id.
+    pub id: ServiceId,
+    /// Counts of destinations whose ids are free again.
+    pub retired: DestTotals,
+    /// By address and port of the real server.
+    pub dests: BTreeMap<(u32, u16), DestIdentity>,
+    /// Whether the rules have it now.
+    pub present: bool,
+}
+
+/// No id is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exhausted {
+    /// See [`MAX_SERVICES`].
+    Services,
+    /// See [`MAX_DESTS`].
+    Dests,
+}
+
+impl std::fmt::Display for Exhausted {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Exhausted::Services => write!(out, "no more than {MAX_SERVICES} virtual services"),
+            Exhausted::Dests => write!(
+                out,
+                "no more than {} real servers, removed ones with connections included",
+                MAX_DESTS - 1
+            ),
+        }
+    }
+}
+
+/// All identities.
+#[derive(Debug)]
+pub struct Identities {
+    services: HashMap<ServiceKey, ServiceIdentity>,
+    next_service: u32,
+    directory: DestDirectory,
+}
+
+impl Default for Identities {
+    fn default() -> Self {
+        Identities {
+            services: HashMap::new(),
+            next_service: 0,
+            directory: DestDirectory::new(MAX_DESTS - 1),
+        }
+    }
+}
+
+impl Identities {
+    /// Marks everything absent: what [`Identities::service`] and [`Identities::dest`] do not name
+    /// before the next [`Identities::sweep`] is removed.
+    pub fn begin(&mut self) {
+        for service in self.services.values_mut() {
+            service.present = false;
+            service.dests.values_mut().for_each(|dest| dest.present = false);
+        }
+    }
+
+    /// The identity of a service that the rules have.
+    ///
+    /// # Errors
+    /// [`Exhausted::Services`].
+    pub fn service(&mut self, key: ServiceKey) -> Result<&mut ServiceIdentity, Exhausted> {
+        if !self.services.contains_key(&key) && self.services.len() == MAX_SERVICES {
+            return Err(Exhausted::Services);
+        }
+        let next = &mut self.next_service;
+        let service = self.services.entry(key).or_insert_with(|| {
+            *next += 1;
+            ServiceIdentity {
+                id: ServiceId(*next),
+                retired: DestTotals::default(),
+                dests: BTreeMap::new(),
+                present: true,
+            }
+        });
+        service.present = true;
+        Ok(service)
+    }
+
+    /// The identity of a destination that the rules have; `counted` reads what workers have
+    /// counted under an id so far.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn dest(
+        &mut self,
+        key: ServiceKey,
+        rip: u32,
+        rport: u16,
+        counted: impl Fn(DestId) -> DestTotals,
+    ) -> Result<&mut DestIdentity, Exhausted> {
+        let service = self.service(key)?.id;
+        let id = self.directory.allocate(service, rip, rport).ok_or(Exhausted::Dests)?;
+        let dest = self.service(key)?.dests.entry((rip, rport)).or_insert_with(|| DestIdentity {
+            id,
+            rip,
+            shared: Arc::default(),
+            base: counted(id),
+            present: true,
+        });
+        dest.present = true;
+        Ok(dest)
+    }
+
+    /// Frees the ids of absent destinations that no worker has conns on, and forgets absent
+    /// services without destinations. `counted` reads what workers have counted under an id.
+    pub fn sweep(&mut self, counted: impl Fn(DestId) -> DestTotals) {
+        let directory = &mut self.directory;
+        for service in self.services.values_mut() {
+            let retired = &mut service.retired;
+            service.dests.retain(|_, dest| {
+                let now = counted(dest.id);
+                let keep = dest.present || now.active + now.inactive > 0;
+                if !keep {
+                    *retired += since(now, dest.base);
+                    directory.free(dest.id);
+                }
+                keep
+            });
+        }
+        self.services.retain(|_, service| service.present || !service.dests.is_empty());
+    }
+
+    /// A service, present or lingering.
+    pub fn get(&self, key: ServiceKey) -> Option<&ServiceIdentity> {
+        self.services.get(&key)
+    }
+
+    /// The same, to be zeroed.
+    pub fn get_mut(&mut self, key: ServiceKey) -> Option<&mut ServiceIdentity> {
+        self.services.get_mut(&key)
+    }
+
+    /// Every destination, present or lingering, with the service it is of.
+    pub fn dests(&self) -> impl Iterator<Item = (ServiceKey, &DestIdentity)> {
+        self.services
+            .iter()
+            .flat_map(|(&key, service)| service.dests.values().map(move |dest| (key, dest)))
+    }
+
+    /// Virtual addresses without a service that workers still have conns on.
+    pub fn lingering_vips(&self) -> Vec<u32> {
+        let absent = self.services.iter().filter(|(_, service)| !service.present);
+        let vips = absent.filter_map(|(key, _)| match key {
+            ServiceKey::Address { vip, .. } => Some(*vip),
+            ServiceKey::Fwmark(_) => None,
+        });
+        vips.collect()
+    }
+
+    /// Removed destinations that workers still have conns on.
+    pub fn lingering_dests(&self) -> Vec<(DestId, Arc<DestShared>)> {
+        let removed = self.dests().filter(|(_, dest)| !dest.present);
+        removed.map(|(_, dest)| (dest.id, dest.shared.clone())).collect()
+    }
+}
+
+/// What was counted since the reading `base`; levels are as they are now.
+pub fn since(now: DestTotals, base: DestTotals) -> DestTotals {
+    DestTotals {
+        conns: now.conns.wrapping_sub(base.conns),
+        in_packets: now.in_packets.wrapping_sub(base.in_packets),
+        in_bytes: now.in_bytes.wrapping_sub(base.in_bytes),
+        out_packets: now.out_packets.wrapping_sub(base.out_packets),
+        out_bytes: now.out_bytes.wrapping_sub(base.out_bytes),
+        active: now.active,
+        inactive: now.inactive,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: 0x0a00_0064, vport: 80 };
+
+    fn nothing(_: DestId) -> DestTotals {
+        DestTotals::default()
+    }
+
+    fn one_conn(_: DestId) -> DestTotals {
+        DestTotals { inactive: 1, ..DestTotals::default() }
+    }
+
+    #[test]
+    fn a_removed_destination_with_conns_is_found_again() {
+        let mut ids = Identities::default();
+        let first = ids.dest(WEB, 1, 80, nothing).unwrap().id;
+
+        ids.begin();
+        ids.sweep(one_conn);
+        assert_eq!(ids.lingering_vips(), [0x0a00_0064]);
+        assert_eq!(ids.lingering_dests()[0].0, first);
+
+        assert_eq!(ids.dest(WEB, 1, 80, nothing).unwrap().id, first);
+        assert!(ids.lingering_dests().is_empty());
+    }
+
+    #[test]
+    fn a_removed_destination_without_conns_gives_its_id_to_another() {
+        let mut ids = Identities::default();
+        let first = ids.dest(WEB, 1, 80, nothing).unwrap().id;
+
+        ids.begin();
+        ids.service(WEB).unwrap();
+        ids.sweep(nothing);
+        let counted = |_| DestTotals { conns: 7, ..DestTotals::default() };
+        let reused = (2..=MAX_DESTS as u32).find_map(|server| {
+            let dest = ids.dest(WEB, server, 80, counted).ok()?;
+            (dest.id == first).then(|| dest.clone())
+        });
+
+        let base = reused.expect("the id is given out again").base;
+        assert_eq!(since(counted(first), base).conns, 0, "its counts begin at zero");
+    }
+
+    #[test]
+    fn a_service_keeps_what_its_gone_destinations_counted() {
+        let mut ids = Identities::default();
+        ids.dest(WEB, 1, 80, nothing).unwrap();
+
+        ids.begin();
+        ids.service(WEB).unwrap();
+        ids.sweep(|_| DestTotals { conns: 3, ..DestTotals::default() });
+
+        assert_eq!(ids.get(WEB).unwrap().retired.conns, 3);
+    }
+
+    #[test]
+    fn ids_run_out_with_an_error_and_zero_is_never_given() {
+        let mut ids = Identities::default();
+        for server in 1..MAX_DESTS as u32 {
+            assert_ne!(ids.dest(WEB, server, 80, nothing).unwrap().id, DestId(0));
+        }
+        assert_eq!(ids.dest(WEB, 0, 80, nothing).unwrap_err(), Exhausted::Dests);
+    }
+}

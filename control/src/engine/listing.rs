@@ -1,0 +1,91 @@
+//! What `ipvsadm -L` shows: services, destinations, their counters, and conns.
+
+use super::identity::{DestIdentity, ServiceIdentity, since};
+use super::{Engine, State, stats};
+use crate::api::protocol::{ConnRow, DestListing, ServiceListing, Stats};
+use crate::rules::{RealServer, VirtualService};
+use dataplane::conn::Conn;
+use dataplane::counters::DestTotals;
+use dataplane::proto;
+use dataplane::time::{TICKS_PER_SECOND, Tick};
+
+impl Engine {
+    /// One service with its destinations in the kernel's order.
+    pub(super) fn list_service(&self, state: &State, service: &VirtualService) -> ServiceListing {
+        let identity = state.ids.get(service.key);
+        let servers = service.real_servers.iter().rev();
+        let dests: Vec<DestListing> =
+            servers.map(|server| self.list_dest(state, identity, server)).collect();
+        let counted = identity.map_or(DestTotals::default(), |id| self.service_totals(id));
+        let mut rate = Stats::default();
+        dests.iter().for_each(|dest| add(&mut rate, dest.rate));
+        ServiceListing {
+            key: service.key,
+            scheduler: service.scheduler,
+            stats: stats::listed(counted),
+            rate,
+            dests,
+        }
+    }
+
+    fn list_dest(
+        &self,
+        state: &State,
+        identity: Option<&ServiceIdentity>,
+        server: &RealServer,
+    ) -> DestListing {
+        let place = (server.rip, server.rport);
+        let dest = identity.and_then(|identity| identity.dests.get(&place));
+        let totals = dest.map_or(DestTotals::default(), |dest| self.dest_totals(dest));
+        DestListing {
+            server: server.clone(),
+            active: totals.active,
+            inactive: totals.inactive,
+            stats: stats::listed(totals),
+            rate: dest.map_or(Stats::default(), |dest| state.rates.of(dest.id)),
+        }
+    }
+
+    fn dest_totals(&self, dest: &DestIdentity) -> DestTotals {
+        since(self.publisher.counted(dest.id), dest.base)
+    }
+
+    /// What a service counted, removed destinations included.
+    fn service_totals(&self, service: &ServiceIdentity) -> DestTotals {
+        let mut totals = service.retired;
+        service.dests.values().for_each(|dest| totals += self.dest_totals(dest));
+        totals
+    }
+
+    /// Sets the counters of a service and its destinations to zero.
+    pub(super) fn zero_service(&self, service: &mut ServiceIdentity) {
+        service.retired = DestTotals::default();
+        for dest in service.dests.values_mut() {
+            dest.base = self.publisher.counted(dest.id);
+        }
+    }
+}
+
+fn add(total: &mut Stats, part: Stats) {
+    total.conns += part.conns;
+    total.inpkts += part.inpkts;
+    total.outpkts += part.outpkts;
+    total.inbytes += part.inbytes;
+    total.outbytes += part.outbytes;
+}
+
+/// One conn as listed; `None` for one whose time has come.
+pub fn row(conn: &Conn, now: Tick) -> Option<ConnRow> {
+    let left = conn.timeout.checked_sub(now.since(conn.last_seen))?;
+    Some(ConnRow {
+        proto: conn.proto,
+        expires: left / TICKS_PER_SECOND,
+        state: proto::name(conn.proto, conn.state).to_owned(),
+        cip: conn.cip,
+        cport: conn.cport,
+        vip: conn.vip,
+        vport: conn.vport,
+        rip: conn.rip,
+        rport: conn.rport,
+    })
+}

@@ -1,0 +1,113 @@
+//! `net.ipv4.vs` and `ipvsadm --set`: what the operator set, and what workers are told of it.
+
+use crate::api::protocol::{ApiError, Sysctl, Timeouts};
+use crate::api::sysctl::check_value;
+use crate::config::Config;
+use dataplane::proto::tcp::state;
+use dataplane::service::Settings;
+use dataplane::time::ticks;
+
+/// The values in force. [`crate::api::sysctl`] has checked names and ranges before.
+#[derive(Debug, Clone, Default)]
+pub struct Sysctls {
+    settings: Settings,
+    timeouts: Timeouts,
+}
+
+impl Sysctls {
+    /// As workers are told.
+    pub fn settings(&self) -> Settings {
+        let mut settings = self.settings;
+        settings.timeouts.tcp[usize::from(state::ESTABLISHED)] = ticks(self.timeouts.tcp);
+        settings.timeouts.tcp[usize::from(state::FIN_WAIT)] = ticks(self.timeouts.tcpfin);
+        settings.timeouts.udp = ticks(self.timeouts.udp);
+        settings
+    }
+
+    /// Takes a configuration's `[sysctl]` and `[timeouts]` over.
+    ///
+    /// # Errors
+    /// The sentence of [`check_value`] about the first that cannot be.
+    pub fn preset(&mut self, config: &Config) -> Result<(), ApiError> {
+        for (key, value) in &config.sysctls {
+            let number = check_value(key, value)?;
+            self.set(key, number);
+        }
+        let Timeouts { tcp, tcpfin, udp } = self.timeouts;
+        let wanted = config.timeouts;
+        self.timeouts = Timeouts {
+            tcp: wanted.tcp.unwrap_or(tcp),
+            tcpfin: wanted.tcpfin.unwrap_or(tcpfin),
+            udp: wanted.udp.unwrap_or(udp),
+        };
+        Ok(())
+    }
+
+    /// `ipvsadm -L --timeout`.
+    pub fn timeouts(&self) -> Timeouts {
+        self.timeouts
+    }
+
+    /// `ipvsadm --set`; 0 keeps the old value.
+    pub fn set_timeouts(&mut self, set: Timeouts) {
+        self.timeouts = self.timeouts.with(set);
+    }
+
+    /// Sets a value; `false` for a name without a meaning here.
+    pub fn set(&mut self, key: &str, value: i64) -> bool {
+        let settings = &mut self.settings;
+        match key {
+            "conn_reuse_mode" => settings.conn_reuse_mode = value as u8,
+            "expire_nodest_conn" => settings.expire_nodest_conn = value != 0,
+            "nat_icmp_send" => settings.nat_icmp_send = value != 0,
+            "pmtu_disc" => settings.pmtu_disc = value != 0,
+            "sloppy_tcp" => settings.sloppy_tcp = value != 0,
+            _ => return false,
+        }
+        true
+    }
+
+    /// All values, by name.
+    pub fn list(&self) -> Vec<Sysctl> {
+        let settings = &self.settings;
+        let rows = [
+            ("conn_reuse_mode", i64::from(settings.conn_reuse_mode)),
+            ("expire_nodest_conn", i64::from(settings.expire_nodest_conn)),
+            ("nat_icmp_send", i64::from(settings.nat_icmp_send)),
+            ("pmtu_disc", i64::from(settings.pmtu_disc)),
+            ("sloppy_tcp", i64::from(settings.sloppy_tcp)),
+        ];
+        let row = |(key, value): (&str, i64)| Sysctl { key: key.into(), value: value.to_string() };
+        rows.into_iter().map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::sysctl::SUPPORTED;
+
+    #[test]
+    fn every_supported_name_is_set_and_listed() {
+        let mut sysctls = Sysctls::default();
+        for (key, low, high) in SUPPORTED {
+            for value in [low, high] {
+                assert!(sysctls.set(key, value), "{key}");
+                let listed = sysctls.list().into_iter().find(|row| row.key == key);
+                assert_eq!(listed.map(|row| row.value), Some(value.to_string()));
+            }
+        }
+        assert!(!sysctls.set("drop_entry", 1));
+    }
+
+    #[test]
+    fn set_timeouts_reach_the_states_they_are_of() {
+        let mut sysctls = Sysctls::default();
+        sysctls.set_timeouts(Timeouts { tcp: 10, tcpfin: 0, udp: 30 });
+
+        let timeouts = sysctls.settings().timeouts;
+        assert_eq!(timeouts.tcp[usize::from(state::ESTABLISHED)], ticks(10));
+        assert_eq!(timeouts.tcp[usize::from(state::FIN_WAIT)], ticks(120));
+        assert_eq!(timeouts.udp, ticks(30));
+    }
+}
