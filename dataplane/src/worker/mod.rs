@@ -192,7 +192,10 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
             match self.wiring.tx_routes.get(port).copied().unwrap_or(TxRoute::None) {
                 TxRoute::Own(share) => self.transmit(port, share),
                 TxRoute::Through(worker) => {
-                    let packets = self.out.ports[port].drain(..).map(Handed::Finished);
+                    let packets = self.out.ports[port].drain(..).map(|mut packet| {
+                        packet.set_port(PortId(port as u16));
+                        Handed::Finished(packet)
+                    });
                     self.out.workers[worker.index()].extend(packets);
                 }
                 TxRoute::None => {
