@@ -2,7 +2,7 @@
 
 use super::lane::Flow;
 use super::{Director, Outbox};
-use crate::conn::{ConnFlags, ConnId};
+use crate::conn::{Conn, ConnFlags, ConnId};
 use crate::flow::{Direction, protocol};
 use crate::forward::icmp_error::IcmpError;
 use crate::forward::{self, gatewaying, ipip, masq};
@@ -48,25 +48,33 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
     }
 
+    /// The reuse of a tuple is looked at before the destination: a SYN on a closed conn leaves a
+    /// removed one.
     fn standing(&self, id: ConnId, headers: &Headers) -> Standing {
         let conn = self.conns.get(id);
-        let settings = &self.tables.services.settings;
-        let Some(dest) = self.tables.services.dest(conn.dest) else {
-            return match settings.expire_nodest_conn {
-                true => Standing::Over,
-                false => Standing::DestinationGone,
-            };
-        };
-        if headers.key.proto != protocol::TCP || headers.tcp_flags & flags::SYN == 0 {
-            return Standing::Good;
+        let expire_nodest_conn = self.tables.services.settings.expire_nodest_conn;
+        let dest = self.tables.services.dest(conn.dest);
+        let syn = headers.key.proto == protocol::TCP && headers.tcp_flags & flags::SYN != 0;
+        let quiesced = expire_nodest_conn && dest.is_some_and(|dest| dest.weight == 0);
+        if syn && (quiesced || self.is_reusable(conn)) {
+            return Standing::Over;
         }
-        let mode = settings.conn_reuse_mode;
+        match dest {
+            Some(_) => Standing::Good,
+            None if expire_nodest_conn => Standing::Over,
+            None => Standing::DestinationGone,
+        }
+    }
+
+    /// Whether a SYN on the conn's tuple begins another one (`conn_reuse_mode`,
+    /// `is_new_conn_expected` in `ip_vs_core.c`).
+    fn is_reusable(&self, conn: &Conn) -> bool {
+        let mode = self.tables.services.settings.conn_reuse_mode;
         let closed = matches!(conn.state, state::TIME_WAIT | state::CLOSE)
             || mode & 2 != 0
                 && conn.state == state::FIN_WAIT
                 && conn.flags.contains(ConnFlags::NOOUTPUT);
-        let quiesced = settings.expire_nodest_conn && dest.weight == 0;
-        if quiesced || mode != 0 && closed { Standing::Over } else { Standing::Good }
+        mode != 0 && closed
     }
 
     /// Counts, tracks and forwards a client's packet of a good conn, new or old.
