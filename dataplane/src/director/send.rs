@@ -6,11 +6,10 @@ use super::{Director, Outbox};
 use crate::forward::icmp_error::{self, IcmpError};
 use crate::forward::{self, fragment, link};
 use crate::io::{Packet, Pool};
-use crate::limits::ICMP_ERROR_MAX;
 use crate::nexthop::{NextHop, NextHopState, NextHops, ResolveRequest};
 use crate::parse::Headers;
 use crate::verdict::{DropReason, Verdict};
-use crate::wire::ethernet;
+use crate::wire::{ethernet, ipv4};
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Sends a rewritten packet, whose IP header begins at `l3`, towards `hop`. Fragments beyond
@@ -61,7 +60,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
         out.tally.drop_one(reason);
         out.tally.made += 1;
-        self.send(packet, headers.l3, ICMP_ERROR_MAX as u16, &hop, out)
+        let ip_len = ipv4::total_len(&packet.bytes()[usize::from(headers.l3)..]);
+        self.send(packet, headers.l3, ip_len, &hop, out)
     }
 
     /// An identification for a header made here. Counting is what RFC 6864 asks of a sender that
@@ -73,10 +73,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Lets a finished packet wait for its next hop and asks control to resolve it.
     pub(super) fn hold(&mut self, target: u32, packet: P, out: &mut Outbox<P>) {
-        let lost = self.wishes.push(ResolveRequest { target }).is_err();
-        let refused = self.held.hold(target, packet, self.now);
-        debug_assert!(!lost || self.wishes.is_full(), "a wish is lost only to a full queue");
-        if refused.is_err() {
+        // A wish that a full queue loses is repeated by the next packet.
+        let _ = self.wishes.push(ResolveRequest { target });
+        if self.held.hold(target, packet, self.now).is_err() {
             out.tally.drop_one(DropReason::NextHopUnresolved);
         }
     }
