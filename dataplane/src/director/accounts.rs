@@ -6,6 +6,7 @@ use crate::ids::DestId;
 use crate::proto;
 use crate::sched::Loads;
 use crate::service::{DestShared, ServiceTable};
+use crate::time::Tick;
 use std::sync::Arc;
 
 /// The accounts of one worker.
@@ -56,10 +57,12 @@ impl Accounts {
         }
     }
 
-    /// A half-open conn gave way to a new one.
-    pub fn conn_evicted(&self, conn: &Conn, table: &ServiceTable) {
-        let evicted = &self.counters.evicted;
-        evicted.store(evicted.load(super::RELAXED) + 1, super::RELAXED);
+    /// A conn gave way to a new one: its time was over, or it was half-open and the table full.
+    pub fn conn_gave_way(&self, conn: &Conn, table: &ServiceTable, now: Tick) {
+        if !conn.is_expired(now) {
+            let evicted = &self.counters.evicted;
+            evicted.store(evicted.load(super::RELAXED) + 1, super::RELAXED);
+        }
         self.conn_ends(conn, table);
     }
 }

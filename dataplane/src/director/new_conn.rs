@@ -40,8 +40,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         };
         let new = self.new_conn(headers, &dest);
         let (accounts, services) = (&self.accounts, &self.tables.services);
-        let mut evict = |conn: &Conn| accounts.conn_evicted(conn, services);
-        let inserted = self.conns.insert(&new, self.now, &mut evict);
+        let now = self.now;
+        let mut gave_way = |conn: &Conn| accounts.conn_gave_way(conn, services, now);
+        let inserted = self.conns.insert(&new, now, &mut gave_way);
         match inserted {
             Ok(id) => {
                 self.accounts.conn_begins(dest.id);
