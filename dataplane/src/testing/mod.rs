@@ -1,6 +1,7 @@
 //! What tests share: frames built and checked by independent, naive means, a hexdump difference,
 //! seeded randomness. Nothing on the packet's way uses it.
 
+pub mod control;
 mod frame;
 mod hex;
 pub mod machine;

@@ -1,0 +1,256 @@
+//! Control in miniature: the rules, neighbours and routes of a simulated director, and the
+//! snapshots that its workers get of them.
+
+use super::machine::Machine;
+use crate::conn::DestDirectory;
+use crate::flow::protocol;
+use crate::ids::{DestId, Generation, InterfaceId, NextHopId, PortId, ServiceId};
+use crate::interface::Interface;
+use crate::mailbox::Message;
+use crate::nexthop::{NextHop, NextHopState, NextHops};
+use crate::route::{RouteTarget, Routes};
+use crate::sched::SchedulerKind;
+use crate::service::{
+    Dest, DestShared, ForwardingMethod, Service, ServiceKey, ServiceTable, Settings,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A destination as a rule names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server {
+    /// Real server's address, host order.
+    pub rip: u32,
+    /// Its port, 0 for the packet's own.
+    pub rport: u16,
+    /// 0 is quiesced.
+    pub weight: u32,
+    /// How packets reach it.
+    pub method: ForwardingMethod,
+    /// Upper and lower threshold, 0 for none.
+    pub thresholds: (u32, u32),
+}
+
+impl Server {
+    /// A destination of weight 1 without thresholds.
+    pub fn new(rip: u32, rport: u16, method: ForwardingMethod) -> Self {
+        Server { rip, rport, weight: 1, method, thresholds: (0, 0) }
+    }
+
+    /// The same with another weight.
+    pub fn weight(self, weight: u32) -> Self {
+        Server { weight, ..self }
+    }
+
+    /// The same with thresholds.
+    pub fn thresholds(self, upper: u32, lower: u32) -> Self {
+        Server { thresholds: (upper, lower), ..self }
+    }
+}
+
+/// A service as a rule names it; its place in the list of all is its id.
+#[derive(Debug, Clone)]
+struct Rule {
+    key: ServiceKey,
+    scheduler: SchedulerKind,
+    /// Deleted services keep their id: destinations added again find their conns.
+    present: bool,
+    /// The last added comes first.
+    servers: Vec<Server>,
+}
+
+/// The desired state of a simulated director. Changes count from the next [`Control::publish`] on.
+pub struct Control {
+    /// What holds for all services.
+    pub settings: Settings,
+    /// Next hops; their places are their ids, entry 0 stays [`NextHop::NONE`].
+    pub next_hops: Vec<NextHop>,
+    /// Routes.
+    pub routes: Routes,
+    interfaces: Vec<Interface>,
+    rules: Vec<Rule>,
+    directory: DestDirectory,
+    shared: HashMap<DestId, Arc<DestShared>>,
+    generation: u64,
+}
+
+impl Control {
+    /// No services, neighbours or routes, on these interfaces.
+    pub fn new(interfaces: &[Interface]) -> Self {
+        Control {
+            settings: Settings::default(),
+            next_hops: vec![NextHop::NONE],
+            routes: Routes::default(),
+            interfaces: interfaces.to_vec(),
+            rules: Vec::new(),
+            directory: DestDirectory::new(1000),
+            shared: HashMap::new(),
+            generation: 0,
+        }
+    }
+
+    /// A resolved neighbour on an interface, on the link itself and with an MTU of 1500.
+    pub fn neighbor(&mut self, address: u32, interface: InterfaceId, mac: [u8; 6]) -> NextHopId {
+        let Interface { port, vlan, mac: own, .. } = self.interfaces[interface.index()];
+        let local = address & 0xffff_ff00 | 1;
+        self.next_hops.push(NextHop {
+            target: address,
+            neighbor: address,
+            interface,
+            port,
+            vlan,
+            mtu: 1500,
+            dst_mac: mac,
+            src_mac: own,
+            local,
+            state: NextHopState::Resolved,
+        });
+        NextHopId(self.next_hops.len() as u16 - 1)
+    }
+
+    /// The entry that stands for an address.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn hop(&mut self, target: u32) -> &mut NextHop {
+        let mut hops = self.next_hops.iter_mut();
+        hops.find(|hop| hop.target == target).expect("a neighbour of this address")
+    }
+
+    /// Routes a prefix through the neighbour `gateway`.
+    pub fn route(&mut self, prefix: u32, len: u8, gateway: u32) {
+        let at = self.next_hops.iter().position(|hop| hop.target == gateway);
+        let id = NextHopId(at.expect("a neighbour of this address") as u16);
+        self.routes.insert(prefix, len, RouteTarget::Via(id));
+    }
+
+    /// Adds a service, or changes its scheduler, or brings it back without destinations.
+    pub fn service(&mut self, key: ServiceKey, scheduler: SchedulerKind) {
+        match self.rules.iter_mut().find(|rule| rule.key == key) {
+            Some(rule) => (rule.scheduler, rule.present) = (scheduler, true),
+            None => self.rules.push(Rule { key, scheduler, present: true, servers: Vec::new() }),
+        }
+    }
+
+    /// Deletes a service and its destinations.
+    pub fn delete_service(&mut self, key: ServiceKey) {
+        let rule = self.rule(key);
+        rule.present = false;
+        rule.servers.clear();
+    }
+
+    /// Adds a destination in front of the others, or edits it in its place.
+    pub fn server(&mut self, key: ServiceKey, server: Server) {
+        let rule = self.rule(key);
+        let same = |old: &&mut Server| (old.rip, old.rport) == (server.rip, server.rport);
+        match rule.servers.iter_mut().find(same) {
+            Some(old) => {
+                let before = std::mem::replace(old, server);
+                let id = self.dest_id(key, server.rip, server.rport);
+                let dest = self.dest(id, &server);
+                dest.thresholds_edited(before.thresholds.0);
+            }
+            None => rule.servers.insert(0, server),
+        }
+    }
+
+    /// Removes a destination.
+    pub fn delete_server(&mut self, key: ServiceKey, rip: u32, rport: u16) {
+        self.rule(key).servers.retain(|server| (server.rip, server.rport) != (rip, rport));
+    }
+
+    /// The destinations of a service that is there, last added first.
+    pub fn servers(&self, key: ServiceKey) -> Option<&[Server]> {
+        let rule = self.rules.iter().find(|rule| rule.key == key && rule.present)?;
+        Some(&rule.servers)
+    }
+
+    /// The id of a destination, present or not.
+    pub fn dest_id(&mut self, key: ServiceKey, rip: u32, rport: u16) -> DestId {
+        let at = self.rules.iter().position(|rule| rule.key == key).expect("a service once added");
+        let service = ServiceId(at as u32 + 1);
+        self.directory.allocate(service, rip, rport).expect("a small number of destinations")
+    }
+
+    /// What workers share about a destination.
+    pub fn shared(&mut self, id: DestId) -> &Arc<DestShared> {
+        self.shared.entry(id).or_default()
+    }
+
+    /// All destinations that there ever were, with what is shared about them.
+    pub fn all_shared(&self) -> impl Iterator<Item = (DestId, &Arc<DestShared>)> {
+        self.shared.iter().map(|(id, shared)| (*id, shared))
+    }
+
+    /// The snapshot of the services. Every address that ever was virtual stays so, and every
+    /// destination that ever was is named, since conns may be left on it.
+    pub fn services(&mut self) -> Arc<ServiceTable> {
+        self.generation += 1;
+        let mut services = Vec::new();
+        for (at, rule) in self.rules.clone().iter().enumerate() {
+            if rule.present {
+                let dests = rule.servers.iter().map(|server| {
+                    let id = self.dest_id(rule.key, server.rip, server.rport);
+                    self.dest(id, server)
+                });
+                let dests = dests.collect();
+                let id = ServiceId(at as u32 + 1);
+                services.push(Service::new(id, rule.key, rule.scheduler, dests));
+            }
+        }
+        let vips: Vec<u32> = self.rules.iter().filter_map(|rule| vip(rule.key)).collect();
+        let removed = self.shared.iter().map(|(id, shared)| (*id, shared.clone())).collect();
+        let generation = Generation(self.generation);
+        let table = ServiceTable::new(generation, services, Vec::new(), self.settings, &vips);
+        Arc::new(table.with_removed(removed))
+    }
+
+    /// Posts everything to every worker: next hops first, as services name them.
+    pub fn publish(&mut self, machine: &Machine) {
+        machine.post(&Message::NextHops(Arc::new(NextHops::new(self.next_hops.clone()))));
+        machine.post(&Message::Routes(Arc::new(self.routes.clone())));
+        machine.post(&Message::Services(self.services()));
+    }
+
+    fn rule(&mut self, key: ServiceKey) -> &mut Rule {
+        self.rules.iter_mut().find(|rule| rule.key == key).expect("a service once added")
+    }
+
+    fn dest(&mut self, id: DestId, server: &Server) -> Dest {
+        let hops = &self.next_hops;
+        let hop = hops.iter().position(|hop| hop.target == server.rip).unwrap_or(0);
+        Dest {
+            id,
+            rip: server.rip,
+            rport: server.rport,
+            weight: server.weight,
+            method: server.method,
+            u_threshold: server.thresholds.0,
+            l_threshold: server.thresholds.1,
+            next_hop: NextHopId(hop as u16),
+            shared: self.shared(id).clone(),
+        }
+    }
+}
+
+fn vip(key: ServiceKey) -> Option<u32> {
+    match key {
+        ServiceKey::Address { vip, .. } => Some(vip),
+        ServiceKey::Fwmark(_) => None,
+    }
+}
+
+/// A TCP service's key.
+pub fn tcp(vip: u32, vport: u16) -> ServiceKey {
+    ServiceKey::Address { proto: protocol::TCP, vip, vport }
+}
+
+/// A UDP service's key.
+pub fn udp(vip: u32, vport: u16) -> ServiceKey {
+    ServiceKey::Address { proto: protocol::UDP, vip, vport }
+}
+
+/// An interface with a kernel twin.
+pub fn interface(port: u16, vlan: u16, mac: [u8; 6]) -> Interface {
+    Interface { port: PortId(port), vlan, mac, twin: true }
+}

@@ -1,0 +1,121 @@
+//! Several workers: whose flow it is, what crosses between them, and how often, exactly.
+
+use crate::rig::*;
+use dataplane::limits::HAND_OVER_RING;
+use dataplane::owner;
+use dataplane::service::ForwardingMethod::{Gatewaying, Masq};
+use dataplane::testing::Frame;
+use dataplane::testing::control::tcp;
+use dataplane::verdict::DropReason;
+use dataplane::wire::tcp::flags::{ACK, SYN};
+
+const FLOWS: u16 = 30;
+
+fn workers(workers: usize, queues: usize) -> Rig {
+    let mut rig = Rig::with(|config| {
+        config.workers = workers;
+        config.queues = vec![queues; 2];
+        config.buffers = 10_000;
+    });
+    rig.add(tcp(VIP, 80), Masq, 1);
+    rig.publish();
+    rig
+}
+
+/// The owner of the client's port by the rule itself: slots dealt in turn.
+fn owner_of(port: u16, workers: usize) -> usize {
+    usize::from(owner::slot(CLIENT, port)) % workers
+}
+
+fn to_vip(port: u16, flags: u8) -> Frame {
+    Frame::tcp(CLIENT, port, VIP, 80).flags(flags)
+}
+
+fn forwarded(port: u16, flags: u8) -> Frame {
+    let (dst, src) = to_server(1);
+    Frame::tcp(CLIENT, port, rip(1), 80).flags(flags).ttl(63).macs(dst, src)
+}
+
+#[test]
+fn each_flow_is_its_owners_whatever_queue_its_packets_come_in_by() {
+    let mut rig = workers(3, 3);
+    let ports = 4000..4000 + FLOWS;
+    for port in ports.clone() {
+        rig.machine.feed(C, 0, &to_vip(port, SYN).build());
+    }
+    rig.machine.settle(rig.now);
+    for port in ports.clone() {
+        let reply = from_server(1, Frame::tcp(rip(1), 80, CLIENT, port).flags(SYN | ACK));
+        rig.machine.feed(S, usize::from(port) % 3, &reply.build());
+    }
+    rig.machine.settle(rig.now);
+    rig.machine.check();
+    let clients = ports.clone().filter(|&port| owner_of(port, 3) != 0).count() as u64;
+    let replies = ports.clone().filter(|&port| owner_of(port, 3) != usize::from(port) % 3).count();
+    let totals = rig.machine.totals();
+    assert_eq!((totals.handed_out, totals.handed_in), (44, 44));
+    assert_eq!(clients + replies as u64, 44);
+    assert_eq!((totals.received, totals.sent), (60, 60));
+    for worker in 0..3 {
+        let owned = ports.clone().filter(|&port| owner_of(port, 3) == worker).count();
+        let conns = rig.machine.conns(worker);
+        assert_eq!(conns.len(), owned, "worker {worker}");
+        assert!(conns.live_in(conns.ids()).all(|(_, conn)| owner_of(conn.cport, 3) == worker));
+    }
+}
+
+/// Workers without a queue live on hand-over, both ways.
+#[test]
+fn with_fewer_queues_than_workers_frames_leave_through_the_right_port() {
+    for queues in [1, 2] {
+        let mut rig = workers(3, queues);
+        let mut sent = Vec::new();
+        for port in 4000..4000 + FLOWS {
+            rig.machine.feed(C, 0, &to_vip(port, SYN).build());
+            sent.push((S, forwarded(port, SYN).build()));
+        }
+        rig.machine.settle(rig.now);
+        let reply = from_server(1, Frame::tcp(rip(1), 80, CLIENT, 4000).flags(SYN | ACK));
+        let left = to_client(Frame::tcp(VIP, 80, CLIENT, 4000).flags(SYN | ACK).ttl(63));
+        rig.machine.feed(S, 0, &reply.build());
+        sent.push((C, left.build()));
+        rig.machine.settle(rig.now);
+        rig.machine.check();
+        let mut got = rig.machine.take_sent();
+        got.sort();
+        sent.sort();
+        assert_eq!(got, sent, "{queues} queues");
+        assert_eq!(rig.machine.live_packets(), 0);
+    }
+}
+
+#[test]
+fn a_full_ring_drops_what_it_does_not_take() {
+    let mut rig = workers(2, 2);
+    let port = (4000..).find(|&port| owner_of(port, 2) == 1).unwrap();
+    let surplus = 7;
+    for _ in 0..HAND_OVER_RING + surplus {
+        rig.machine.feed(C, 0, &to_vip(port, SYN).build());
+    }
+    while rig.machine.step(0, rig.now) > 0 {}
+    rig.machine.check();
+    let tally = rig.machine.counters(0).read();
+    assert_eq!(tally.handed_out, HAND_OVER_RING as u64);
+    assert_eq!(tally.dropped[DropReason::HandOverFull.index()], surplus as u64);
+    rig.machine.settle(rig.now);
+    assert_eq!(rig.machine.take_sent().len(), HAND_OVER_RING);
+    assert_eq!(rig.machine.live_packets(), 0);
+}
+
+#[test]
+fn what_linux_sends_leaves_as_it_is_and_is_counted() {
+    let mut rig = Rig::serving(tcp(VIP, 80), Gatewaying, 1);
+    let before = rig.machine.totals();
+    let frame = to_client(Frame::tcp(VIP, 81, CLIENT, 4000).flags(SYN).ttl(64)).build();
+    assert!(rig.machine.feed_from_twin(0, C, &frame));
+    rig.machine.settle(rig.now);
+    rig.machine.check();
+    let after = rig.machine.totals();
+    assert_eq!((after.from_twin - before.from_twin, after.sent - before.sent), (1, 1));
+    assert_eq!(rig.machine.take_sent(), [(C, frame)]);
+}
