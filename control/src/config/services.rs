@@ -3,7 +3,7 @@
 use super::error::{ConfigError, Source};
 use super::file::{self, Method, Protocol};
 use super::value::Prefix;
-use crate::rules::{RealServer, VirtualService};
+use crate::rules::{RealServer, VirtualService, words};
 use dataplane::flow::protocol;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::{ForwardingMethod, ServiceKey};
@@ -31,13 +31,6 @@ const MARK: RangeInclusive<i64> = 1..=u32::MAX as i64;
 /// Weights and thresholds: the wider of ipvsadm's manual and its code.
 const COUNT: RangeInclusive<i64> = 0..=i32::MAX as i64;
 
-const SCHEDULERS: [(&str, SchedulerKind); 4] = [
-    ("rr", SchedulerKind::Rr),
-    ("wrr", SchedulerKind::Wrr),
-    ("lc", SchedulerKind::Lc),
-    ("wlc", SchedulerKind::Wlc),
-];
-
 pub(super) fn check(
     source: &Source,
     file: &[Spanned<file::Service>],
@@ -47,7 +40,7 @@ pub(super) fn check(
     for service in file {
         let key = check_key(source, service)?;
         if !keys.insert(key) {
-            let name = describe(key);
+            let name = words::key_text(key);
             return Err(source.at(service, format!("the service {name} is there already")));
         }
         let scheduler = check_scheduler(source, service.get_ref().scheduler.as_ref())?;
@@ -89,26 +82,14 @@ fn number(protocol: Protocol) -> u8 {
     }
 }
 
-/// The key as an operator writes it.
-fn describe(key: ServiceKey) -> String {
-    match key {
-        ServiceKey::Fwmark(mark) => format!("fwmark {mark}"),
-        ServiceKey::Address { proto, vip, vport } => {
-            let proto = if proto == protocol::TCP { "tcp" } else { "udp" };
-            format!("{proto} {}:{vport}", Ipv4Addr::from(vip))
-        }
-    }
-}
-
 /// ipvsadm's default is wlc.
 fn check_scheduler(
     source: &Source,
     name: Option<&Spanned<String>>,
 ) -> Result<SchedulerKind, ConfigError> {
     let Some(name) = name else { return Ok(SchedulerKind::Wlc) };
-    let found = SCHEDULERS.iter().find(|(known, _)| known == name.get_ref());
-    found.map(|(_, kind)| *kind).ok_or_else(|| {
-        let known = SCHEDULERS.map(|(known, _)| known).join(", ");
+    SchedulerKind::from_name(name.get_ref()).ok_or_else(|| {
+        let known = SchedulerKind::ALL.map(SchedulerKind::name).join(", ");
         source.at(name, format!("`{}` is no scheduler; there are {known}", name.get_ref()))
     })
 }

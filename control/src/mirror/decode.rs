@@ -179,3 +179,76 @@ pub(super) fn neighbor(message: &NeighbourMessage) -> Option<KernelNeighbor> {
 fn mac_of(bytes: &[u8]) -> Option<MacAddr> {
     <[u8; 6]>::try_from(bytes).ok().map(MacAddr)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtnetlink::packet_core::{NetlinkDeserializable, NetlinkHeader};
+
+    /// The kernel's bytes of a route on a little-endian machine: `struct rtmsg`, then attributes.
+    fn route_bytes(table: u8, kind: u8, len: u8, attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut bytes = vec![2, len, 0, 0, table, 3, 0, kind, 0, 0, 0, 0];
+        for (code, value) in attributes {
+            bytes.extend((value.len() as u16 + 4).to_ne_bytes());
+            bytes.extend(code.to_ne_bytes());
+            bytes.extend(*value);
+        }
+        bytes
+    }
+
+    /// The event of an `RTM_NEWROUTE` with these bytes.
+    fn decoded(bytes: &[u8]) -> Option<KernelRoute> {
+        let mut header = NetlinkHeader::default();
+        header.message_type = 24;
+        let message = RouteNetlinkMessage::deserialize(&header, bytes).expect("well formed");
+        match event(&message, false) {
+            Some(Event::Route { route, .. }) => Some(route),
+            None => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const DST: u16 = 1;
+    const OIF: u16 = 4;
+    const GATEWAY: u16 = 5;
+    const PRIORITY: u16 = 6;
+    const METRICS: u16 = 8;
+    const MULTIPATH: u16 = 9;
+    const TABLE: u16 = 15;
+
+    #[test]
+    fn a_route_through_a_gateway_is_read_whole() {
+        let mtu = [8, 0, 2, 0, 0x14, 0x05, 0, 0];
+        let attributes: [(u16, &[u8]); 5] = [
+            (DST, &[198, 51, 100, 0]),
+            (OIF, &[7, 0, 0, 0]),
+            (GATEWAY, &[10, 0, 0, 254]),
+            (PRIORITY, &[5, 0, 0, 0]),
+            (METRICS, &mtu),
+        ];
+        let route = decoded(&route_bytes(254, 1, 24, &attributes)).expect("of the main table");
+        assert_eq!(route.prefix.to_string(), "198.51.100.0/24");
+        assert_eq!(route.rank, Rank { main: true, metric: 5, tos: 0 });
+        assert_eq!((route.kind, route.ifindex), (RouteKind::Unicast, 7));
+        assert_eq!(route.gateway, Some(Ipv4Addr::new(10, 0, 0, 254)));
+        assert_eq!(route.mtu, Some(1300));
+    }
+
+    #[test]
+    fn the_first_of_several_next_hops_counts() {
+        let hop = |ifindex, last| [16, 0, 0, 0, ifindex, 0, 0, 0, 8, 0, 5, 0, 10, 0, 0, last];
+        let hops = [hop(7, 1), hop(8, 2)].concat();
+        let route = decoded(&route_bytes(254, 1, 0, &[(MULTIPATH, &hops)])).expect("a route");
+        assert_eq!((route.ifindex, route.gateway), (7, Some(Ipv4Addr::new(10, 0, 0, 1))));
+    }
+
+    #[test]
+    fn only_the_local_and_the_main_table_are_read() {
+        let local = decoded(&route_bytes(255, 2, 32, &[(DST, &[10, 0, 0, 1])])).expect("local");
+        assert_eq!((local.kind, local.rank.main), (RouteKind::Linux, false));
+        assert_eq!(decoded(&route_bytes(100, 1, 0, &[])), None);
+        assert_eq!(decoded(&route_bytes(252, 1, 0, &[(TABLE, &1000_u32.to_ne_bytes())])), None);
+        let blackhole = decoded(&route_bytes(254, 6, 8, &[(DST, &[10, 0, 0, 0])])).expect("main");
+        assert_eq!(blackhole.kind, RouteKind::Linux);
+    }
+}

@@ -1,7 +1,7 @@
 //! Linux's addresses, routes and neighbours, through netlink.
 //!
-//! `state` is pure: events in, publications and questions out; `interfaces`, `routes`, `neighbors`,
-//! `targets` and `standing` are its parts. `task` feeds it from Linux, `netlink` and `decode` speak
+//! `state` and `settle` are pure: events in, publications and questions out; `interfaces`, `routes`,
+//! `neighbors`, `targets` and `standing` are their parts. `task` feeds it from Linux, `netlink` and `decode` speak
 //! Linux's language, `apply` gives the configuration's addresses and static entries to the twins.
 
 mod apply;
@@ -13,6 +13,7 @@ mod kernel_tests;
 mod neighbors;
 mod netlink;
 mod routes;
+mod settle;
 mod standing;
 mod state;
 mod targets;
