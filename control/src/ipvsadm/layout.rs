@@ -178,3 +178,47 @@ fn rates(rate: &Stats, in_full: bool) -> String {
     let Stats { conns, inpkts, outpkts, inbytes, outbytes } = *rate;
     format!(" {conns:>8} {inpkts:>8} {outpkts:>8}{}{}", bytes(inbytes), bytes(outbytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::RealServer;
+    use dataplane::sched::SchedulerKind;
+
+    #[test]
+    fn conns_and_rates_stand_in_their_columns() {
+        let server = RealServer {
+            rip: 0xc0a8_010b,
+            rport: 0,
+            method: ForwardingMethod::Gatewaying,
+            weight: 1,
+            u_threshold: 0,
+            l_threshold: 0,
+        };
+        let rate = Stats { conns: 1, inpkts: 2, outpkts: 3, inbytes: 100_000_000, outbytes: 5 };
+        let (stats, active, inactive) = (Stats::default(), 23, 1_234_567_890);
+        let dests = vec![DestListing { server, active, inactive, stats, rate }];
+        let (key, scheduler) = (ServiceKey::Fwmark(1), SchedulerKind::Rr);
+        let services = vec![ServiceListing { key, scheduler, stats, rate, dests }];
+        let listing = Listing { table_size: 4096, services };
+        let last_line = |columns| {
+            let format = Format { columns, ..Format::default() };
+            let text = super::services(&listing, format, &Names::none());
+            text.lines().last().unwrap().to_owned()
+        };
+        assert_eq!(
+            last_line(Columns::Plain),
+            "  -> 192.168.1.11:0               Route   1      23         1234567890"
+        );
+        assert_eq!(
+            last_line(Columns::Rate),
+            "  -> 192.168.1.11:0                      1        2        3  100000K        5"
+        );
+    }
+
+    #[test]
+    fn long_names_are_cut_where_ipvsadm_cuts_them() {
+        assert_eq!(cut("0123456789012345678901234567890123456789", SERVER_WIDTH).len(), 28);
+        assert_eq!(cut("short", SERVER_WIDTH), "short");
+    }
+}

@@ -59,8 +59,8 @@ pub enum Invocation {
 const MAX_TIMEOUT: i64 = 31 * 86_400;
 
 /// Schedulers of the kernel's that do not exist here.
-const OTHER_SCHEDULERS: [&str; 11] =
-    ["lblc", "lblcr", "dh", "sh", "sed", "nq", "ovf", "fo", "mh", "twos", "sip"];
+const OTHER_SCHEDULERS: [&str; 10] =
+    ["lblc", "lblcr", "dh", "sh", "sed", "nq", "ovf", "fo", "mh", "twos"];
 
 /// Reads the words after `ipvsadm`.
 ///

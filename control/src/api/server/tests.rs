@@ -273,3 +273,23 @@ fn values_that_cannot_be_are_refused_before_the_backend_sees_them() {
     let Answer::Sysctls(rows) = client.call(Op::SysctlGet { key }).unwrap() else { panic!() };
     assert_eq!(rows[0].value, "1");
 }
+
+#[test]
+fn ipvsadms_words_go_the_whole_way_over_the_socket_and_back() {
+    let served = Served::new(Access::for_gid(own_gid()));
+    let ipvsadm = |words: &str, input: &str| {
+        let socket = served.path.to_str().unwrap();
+        let words = ["sluice", "--socket", socket, "ipvsadm"].into_iter().chain(words.split(' '));
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut input = input.as_bytes();
+        let mut streams =
+            crate::ipvsadm::Streams { input: &mut input, out: &mut out, err: &mut err };
+        let status = crate::cli::run(words.map(Into::into).collect(), &mut streams);
+        (status, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    };
+    let rules = "-A -t 10.0.0.100:80 -s rr\n-a -t 10.0.0.100:80 -r 192.168.1.11:80 -m -w 2\n";
+    assert_eq!(ipvsadm("-R", rules), (0, String::new(), String::new()));
+    assert_eq!(ipvsadm("-S -n", ""), (0, rules.to_owned(), String::new()));
+    let refused = (255, String::new(), "Service already exists\n".to_owned());
+    assert_eq!(ipvsadm("-A -t 10.0.0.100:80", ""), refused);
+}

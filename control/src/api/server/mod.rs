@@ -17,9 +17,14 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 /// Sessions at one time; further clients wait in the socket's queue.
-const MAX_CLIENTS: usize = 64;
+const MAX_CLIENTS: usize = 256;
+
+/// A session ends when the client asks nothing, or takes nothing, for so long: idle readers must
+/// not keep the operator out. Long enough for a listing in a pager.
+const IDLE: Duration = Duration::from_secs(600);
 
 /// Batches of conns between the backend and a client that reads slowly.
 const CONN_BATCHES: usize = 2;
@@ -137,7 +142,8 @@ impl<B: Backend> Session<B> {
     /// client died, so nobody meant it to be obeyed.
     async fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
-        (&mut self.reader).take(MAX_LINE as u64).read_until(b'\n', &mut line).await?;
+        let mut bounded = (&mut self.reader).take(MAX_LINE as u64);
+        timeout(IDLE, bounded.read_until(b'\n', &mut line)).await??;
         if line.ends_with(b"\n") {
             return Ok(Some(line));
         }
@@ -196,7 +202,7 @@ impl<B: Backend> Session<B> {
     async fn send(&mut self, reply: &Reply) -> io::Result<()> {
         let mut line = serde_json::to_vec(reply)?;
         line.push(b'\n');
-        self.writer.write_all(&line).await
+        timeout(IDLE, self.writer.write_all(&line)).await?
     }
 }
 

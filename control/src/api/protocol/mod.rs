@@ -6,12 +6,18 @@
 //! `conns` takes several lines of at most [`CONNS_PER_LINE`] rows; the last says `"done":true`.
 //! Addresses are dotted strings, ports numbers, protocols and methods names (`tcp`, `masq`).
 
-use crate::rules::{ChangeError, MarkRule, RealServer, RuleChange, RuleError, words};
-use dataplane::sched::SchedulerKind;
+mod answer;
+mod error;
+
+pub use answer::{
+    Answer, ConnRow, DestListing, Listing, ServiceListing, Stats, Status, Sysctl, Timeouts,
+};
+pub use error::{ApiError, ErrorCode};
+
+use crate::rules::{MarkRule, RuleChange, words};
 use dataplane::service::ServiceKey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::fmt;
 
 /// The version of everything on this page.
 pub const VERSION: u64 = 1;
@@ -182,263 +188,6 @@ impl Reply {
     }
 }
 
-/// What a reply carries.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// The generation of the snapshot that has the change.
-    Changed {
-        /// Every worker has it.
-        generation: u64,
-    },
-    /// To `list`.
-    Listing(Listing),
-    /// One line of the answer to `conns`.
-    Conns {
-        /// At most [`CONNS_PER_LINE`].
-        rows: Vec<ConnRow>,
-        /// No more lines follow.
-        done: bool,
-    },
-    /// Done, nothing to tell: to `zero` and the `…_set`s.
-    Done {},
-    /// To `stats`: an object whose form is the daemon's.
-    Stats(Value),
-    /// To `timeouts_get`.
-    Timeouts(Timeouts),
-    /// To `sysctl_get`.
-    Sysctls(Vec<Sysctl>),
-    /// To `marks_get`.
-    Marks(Vec<MarkRule>),
-    /// To `status`.
-    Status(Status),
-}
-
-/// Counters of a service or real server, since it was added or zeroed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Stats {
-    /// Conns made.
-    pub conns: u64,
-    /// Packets from clients.
-    pub inpkts: u64,
-    /// Packets from real servers that came through the director.
-    pub outpkts: u64,
-    /// Bytes from clients, from the IP header on.
-    pub inbytes: u64,
-    /// Bytes from real servers, from the IP header on.
-    pub outbytes: u64,
-}
-
-/// A real server as listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DestListing {
-    /// As configured.
-    #[serde(flatten)]
-    pub server: RealServer,
-    /// Conns in an established state.
-    pub active: u64,
-    /// All others.
-    pub inactive: u64,
-    /// Its counters.
-    pub stats: Stats,
-    /// Its share of the last seconds.
-    #[serde(default)]
-    pub rate: Stats,
-}
-
-/// A virtual service as listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceListing {
-    /// What it takes.
-    #[serde(with = "words::key")]
-    pub key: ServiceKey,
-    /// How it chooses.
-    #[serde(with = "words::scheduler")]
-    pub scheduler: SchedulerKind,
-    /// Its counters.
-    pub stats: Stats,
-    /// Conns, packets and bytes per second.
-    #[serde(default)]
-    pub rate: Stats,
-    /// In the kernel's list order: the last added comes first.
-    pub dests: Vec<DestListing>,
-}
-
-/// The answer to `list`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Listing {
-    /// Room of the connection tables, in conns.
-    pub table_size: u64,
-    /// In the order of their keys.
-    pub services: Vec<ServiceListing>,
-}
-
-/// One conn.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnRow {
-    /// IP protocol.
-    #[serde(with = "words::proto")]
-    pub proto: u8,
-    /// Seconds until it expires if nothing comes.
-    pub expires: u32,
-    /// ipvsadm's name of the state: `ESTABLISHED`, `UDP`, …
-    pub state: String,
-    /// Client's address.
-    #[serde(with = "words::address")]
-    pub cip: u32,
-    /// Client's port.
-    pub cport: u16,
-    /// Virtual address.
-    #[serde(with = "words::address")]
-    pub vip: u32,
-    /// Virtual port.
-    pub vport: u16,
-    /// Real server's address.
-    #[serde(with = "words::address")]
-    pub rip: u32,
-    /// Real server's port.
-    pub rport: u16,
-}
-
-/// The timeouts of `ipvsadm --set`, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timeouts {
-    /// TCP, established.
-    pub tcp: u32,
-    /// TCP, after a FIN.
-    pub tcpfin: u32,
-    /// UDP.
-    pub udp: u32,
-}
-
-impl Default for Timeouts {
-    /// The kernel's: 15 minutes, 2 minutes, 5 minutes.
-    fn default() -> Self {
-        Timeouts { tcp: 900, tcpfin: 120, udp: 300 }
-    }
-}
-
-impl Timeouts {
-    /// These with `set` applied, where 0 keeps the old value.
-    pub fn with(self, set: Timeouts) -> Timeouts {
-        let pick = |old, new| if new == 0 { old } else { new };
-        Timeouts {
-            tcp: pick(self.tcp, set.tcp),
-            tcpfin: pick(self.tcpfin, set.tcpfin),
-            udp: pick(self.udp, set.udp),
-        }
-    }
-}
-
-/// A value of `net.ipv4.vs`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sysctl {
-    /// Bare name.
-    pub key: String,
-    /// As `sysctl` prints it.
-    pub value: String,
-}
-
-/// The answer to `status`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// The daemon's process id.
-    pub pid: u32,
-    /// Its version.
-    pub version: String,
-    /// Seconds since it started.
-    pub uptime: u64,
-    /// The generation every worker has.
-    pub generation: u64,
-    /// Whatever else the daemon tells: workers, ports, interfaces.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub detail: Value,
-}
-
-/// Kinds of errors that are not the rules'.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorCode {
-    /// Not JSON, or fields that do not fit the operation.
-    BadRequest,
-    /// `v` is not [`VERSION`].
-    UnknownVersion,
-    /// No such operation.
-    UnknownOp,
-    /// The peer may not write.
-    NotPermitted,
-    /// A line longer than [`MAX_LINE`].
-    LineTooLong,
-    /// A value that cannot be.
-    BadValue,
-    /// No name of `net.ipv4.vs`.
-    UnknownKey,
-    /// A name or value that this version does not know to handle.
-    NotSupported,
-    /// The daemon is stopping.
-    Stopping,
-    /// The daemon's own fault.
-    Internal,
-}
-
-impl ErrorCode {
-    /// The name on the API.
-    pub fn name(self) -> &'static str {
-        match self {
-            ErrorCode::BadRequest => "bad_request",
-            ErrorCode::UnknownVersion => "unknown_version",
-            ErrorCode::UnknownOp => "unknown_op",
-            ErrorCode::NotPermitted => "not_permitted",
-            ErrorCode::LineTooLong => "line_too_long",
-            ErrorCode::BadValue => "bad_value",
-            ErrorCode::UnknownKey => "unknown_key",
-            ErrorCode::NotSupported => "not_supported",
-            ErrorCode::Stopping => "stopping",
-            ErrorCode::Internal => "internal",
-        }
-    }
-}
-
-/// Why a request has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApiError {
-    /// A [`ErrorCode::name`] or [`RuleError::code`]; for programs.
-    pub code: String,
-    /// One sentence; for people.
-    pub message: String,
-}
-
-impl ApiError {
-    /// An error of that kind.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> ApiError {
-        ApiError { code: code.name().into(), message: message.into() }
-    }
-
-    /// It is of that kind.
-    pub fn is(&self, code: ErrorCode) -> bool {
-        self.code == code.name()
-    }
-}
-
-impl From<RuleError> for ApiError {
-    fn from(error: RuleError) -> Self {
-        ApiError { code: error.code().into(), message: error.to_string() }
-    }
-}
-
-impl From<ChangeError> for ApiError {
-    fn from(error: ChangeError) -> Self {
-        ApiError { code: error.error.code().into(), message: error.to_string() }
-    }
-}
-
-impl fmt::Display for ApiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for ApiError {}
-
 /// Reads a request line.
 ///
 /// # Errors
@@ -467,6 +216,7 @@ pub fn parse_request(line: &[u8]) -> Result<Request, (u64, ApiError)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::RuleError;
 
     #[test]
     fn requests_read_back_as_they_were_written_and_every_op_is_named() {
