@@ -231,3 +231,88 @@ impl Index {
 fn spread(bits: u32, count: usize) -> usize {
     ((u64::from(bits) * count as u64) >> 32) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::hash::hash;
+    use crate::flow::FlowKey;
+    use crate::testing::Rng;
+
+    fn index(buckets: usize) -> Index {
+        Index::new(Box::leak(vec![Bucket::zeroed(); buckets].into()))
+    }
+
+    fn hash_of(number: u32) -> KeyHash {
+        let key = FlowKey { src: number, dst: 1, sport: 2, dport: 3, proto: 6 };
+        hash(&key, &[0x5851_f42d_4c95_7f2d, 0x1405_7b7e_f767_814f])
+    }
+
+    fn reference(number: u32) -> Reference {
+        Reference::new(number, Direction::Outbound)
+    }
+
+    #[test]
+    fn a_slots_other_buckets_other_bucket_is_its_own() {
+        let mut random = Rng::new(2);
+        for buckets in [1, 2, 9, 10, 1_000, 4_096, 1_000_003] {
+            let index = index(buckets);
+            for _ in 0..1_000 {
+                let (bucket, tag) = (random.below(buckets), random.next() as u32);
+                let other = index.other(bucket, tag);
+                assert!(other < buckets);
+                assert_eq!(index.other(other, tag), bucket);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_stay_found_while_slots_move_aside_up_to_nine_tenths_full() {
+        let buckets = if cfg!(miri) { 20 } else { 2_000 };
+        let mut index = index(buckets);
+        let keys = (buckets * SLOTS * 9 / 10) as u32;
+        for number in 0..keys {
+            assert!(index.insert(hash_of(number), reference(number)), "at {number}");
+        }
+        let found = |index: &Index, number: u32| {
+            index.find(hash_of(number), |slot| slot == reference(number)).is_some()
+        };
+        assert!((0..keys).all(|number| found(&index, number)));
+        let first = |number| index.candidate(hash_of(number)) == reference(number);
+        let in_first = (0..keys).filter(|&number| first(number)).count();
+        assert!(in_first < keys as usize, "some moved");
+        for number in (0..keys).step_by(2) {
+            index.remove(hash_of(number), reference(number));
+        }
+        assert!((0..keys).all(|number| found(&index, number) == (number % 2 == 1)));
+    }
+
+    #[test]
+    fn an_insertion_that_fails_leaves_every_key_findable() {
+        let mut index = index(16);
+        let mut kept = vec![];
+        for number in 0..1_000 {
+            if index.insert(hash_of(number), reference(number)) {
+                kept.push(number);
+            }
+        }
+        assert_eq!(kept.len(), 16 * SLOTS, "in the end every slot is used");
+        for number in kept {
+            let found = index.find(hash_of(number), |slot| slot == reference(number));
+            assert_eq!(found, Some(reference(number)));
+        }
+    }
+
+    #[test]
+    fn keys_with_equal_tags_are_told_apart_by_their_references() {
+        let mut index = index(4);
+        let hash = hash_of(1);
+        for number in 0..3 {
+            assert!(index.insert(hash, reference(number)));
+        }
+        index.remove(hash, reference(1));
+        let there = |number| index.find(hash, |slot| slot == reference(number)).is_some();
+        assert_eq!([there(0), there(1), there(2)], [true, false, true]);
+        assert_eq!(index.find(hash, |_| false), None);
+    }
+}
