@@ -73,10 +73,7 @@ impl ConnTable {
     }
 
     fn has_key_of(&self, conn: &Conn) -> bool {
-        [Some(conn.inbound_key()), conn.outbound_key()]
-            .into_iter()
-            .flatten()
-            .any(|key| self.lookup(&key, self.hash(&key)).is_some())
+        self.keys(conn).each().any(|(_, hashed)| self.lookup(&hashed.key, hashed.hash).is_some())
     }
 
     fn discard_live(&mut self, id: ConnId) {

@@ -79,6 +79,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore)]
     fn both_halves_are_uniform_for_keys_an_adversary_would_choose() {
         for (name, keys) in families() {
             for shift in [0, 22] {
@@ -92,6 +93,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore)]
     fn keys_that_collide_under_one_secret_do_not_under_another() {
         let mut by_place: HashMap<u32, Vec<FlowKey>> = HashMap::new();
         for source in 0..200_000 {

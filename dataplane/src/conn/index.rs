@@ -22,7 +22,7 @@ const LOAD_PERCENT: usize = 60;
 const SPARE_BUCKETS: usize = 8;
 
 /// Moves that may chain to make room: at most 2 · (8 + 64) buckets are read. With two, no chain
-/// comes back to a bucket that it started from, which is full.
+/// can move the slot it began with, since the bucket that it began with is full.
 const MAX_MOVES: usize = 2;
 
 /// Which entry, and by which of its keys.
@@ -197,9 +197,6 @@ impl Index {
         for slot in 0..SLOTS {
             let tag = self.buckets[bucket].tags[slot];
             let target = self.other(bucket, tag);
-            if target == bucket {
-                continue;
-            }
             if let Some(room) = self.make_room(target, moves - 1) {
                 let reference = Reference(self.buckets[bucket].references[slot]);
                 self.buckets[target].put(room, tag, reference);

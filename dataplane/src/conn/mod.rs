@@ -1,10 +1,10 @@
 //! The connection table: one per worker, owned by value, sized at start.
 //!
-//! [`entry`] is a connection, 64 bytes. [`hash`] and [`index`] find it by a packet's key, one slot
-//! per direction. [`wheel`] says when to look at its timer, [`free`] which entries are free,
-//! [`side`] holds what few conns need. [`table`] ties these together; [`region`] is their memory,
-//! which [`adopt`] takes over after a restart or a crash. [`directory`] gives destinations the ids
-//! that conns carry.
+//! [`entry`] is a connection, 64 bytes; [`new_conn`] what one is made from. [`keys`], [`hash`] and
+//! [`index`] find it by a packet's key, one slot per direction. [`wheel`] says when to look at its
+//! timer, [`free`] which entries are free, [`side`] holds what few conns need. [`table`] ties these
+//! together; [`region`] is their memory, which [`adopt`] takes over after a restart or a crash.
+//! [`directory`] gives destinations the ids that conns carry.
 
 mod adopt;
 mod directory;
@@ -12,6 +12,8 @@ mod entry;
 mod free;
 mod hash;
 mod index;
+mod keys;
+mod new_conn;
 mod region;
 mod side;
 mod table;
@@ -24,12 +26,10 @@ pub use adopt::AdoptReport;
 pub use directory::{DestDirectory, DestRecord};
 pub use entry::{Conn, ConnFlags};
 pub use hash::KeyHash;
+pub use new_conn::{InsertError, NewConn};
 pub use region::{Region, RegionError};
 pub use side::{SIDE_BYTES, SideKind, SideRecord};
 pub use table::{ConnTable, EVICTION_PROBES};
-
-use crate::flow::FlowKey;
-use crate::ids::{DestId, NextHopId};
 
 /// A conn of one table: the number of its entry. Holds from insertion to removal, and for a
 /// removed conn to the end of the window.
@@ -50,40 +50,6 @@ pub struct Candidate(index::Reference);
 impl Candidate {
     /// No idea: [`ConnTable::find`] looks the key up.
     pub const NONE: Candidate = Candidate(index::Reference::NONE);
-}
-
-/// What a conn is made from. The table sets the rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NewConn {
-    /// As the client's packets carry it: source CIP, destination VIP.
-    pub key: FlowKey,
-    /// Real server's address, host order.
-    pub rip: u32,
-    /// Real server's port.
-    pub rport: u16,
-    /// Forwarding method and properties; bits from 16 are ignored.
-    pub flags: ConnFlags,
-    /// State of the protocol's machine, in the kernel's numbers.
-    pub state: u8,
-    /// Destination it belongs to.
-    pub dest: DestId,
-    /// Ticks without a packet after which it is over.
-    pub timeout: u32,
-    /// Where its inbound packets go next.
-    pub next_hop: NextHopId,
-    /// See [`Conn::l3_delta`].
-    pub l3_delta: u16,
-    /// See [`Conn::l4_delta`].
-    pub l4_delta: u16,
-}
-
-/// Why there is no new conn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InsertError {
-    /// The table is full, and no half-open conn could give way.
-    Full,
-    /// Another conn, whose time is not over, has the inbound or the outbound key.
-    TupleTaken,
 }
 
 /// Shape of a table.

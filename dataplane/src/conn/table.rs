@@ -4,6 +4,7 @@ use super::entry::{Conn, ConnFlags};
 use super::free::FreeRing;
 use super::hash::{KeyHash, hash};
 use super::index::{Index, Reference};
+use super::keys::{Hashed, Keys};
 use super::region::{Header, Parts, Region, RegionError};
 use super::side::{SideKind, SideRecord, SideTable};
 use super::wheel::Wheel;
@@ -16,9 +17,9 @@ use bytemuck::Zeroable;
 use std::ops::Range;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-/// Entries beyond the capacity: those freed in a window are not used in it, and the window must
-/// not be felt when the table is full. A packet frees at most two (an expired conn, and one evicted
-/// for the new one).
+/// Entries beyond the capacity. Those freed in a window are not used in it, and that must not be
+/// felt when the table is full: a window's packets make one conn each at most, and as many more may
+/// come from elsewhere (FTP data, sync).
 pub(super) const SPARE_ENTRIES: usize = 2 * WINDOW;
 
 /// Conns looked at for a half-open one when the table is full.
@@ -129,11 +130,17 @@ impl ConnTable {
     /// has several conns to make does this for each of them first.
     #[inline]
     pub fn prefetch_insert(&self, new: &NewConn) {
-        let conn = new.as_conn(Tick(0));
-        self.index.prefetch_both(self.hash(&conn.inbound_key()));
-        if let Some(key) = conn.outbound_key() {
-            self.index.prefetch_both(self.hash(&key));
-        }
+        self.prefetch_keys(&self.keys(&new.as_conn(Tick(0))));
+    }
+
+    fn prefetch_keys(&self, keys: &Keys) {
+        keys.each().for_each(|(_, hashed)| self.index.prefetch_both(hashed.hash));
+    }
+
+    /// A conn's keys, hashed.
+    #[inline]
+    pub(super) fn keys(&self, conn: &Conn) -> Keys {
+        Keys::of(conn, &self.secret)
     }
 
     /// Makes a conn. Expired conns that have one of its keys give way, and if the table is full the
@@ -148,30 +155,30 @@ impl ConnTable {
         now: Tick,
         evicted: &mut impl FnMut(&Conn),
     ) -> Result<ConnId, InsertError> {
-        self.prefetch_insert(new);
         let conn = new.as_conn(now);
-        self.free_keys(&conn, now, evicted)?;
+        let keys = self.keys(&conn);
+        self.prefetch_keys(&keys);
+        self.free_keys(&keys, now, evicted)?;
         if self.live == self.capacity {
             self.evict(now, evicted)?;
         }
-        let id = self.stage(conn)?;
+        let id = self.stage(conn, &keys)?;
         self.publish(id, now);
         Ok(id)
     }
 
-    /// Sees to it that no conn has a key of `conn`.
+    /// Sees to it that no conn has one of the keys.
     fn free_keys(
         &mut self,
-        conn: &Conn,
+        keys: &Keys,
         now: Tick,
         evicted: &mut impl FnMut(&Conn),
     ) -> Result<(), InsertError> {
-        let (inbound, outbound) = (conn.inbound_key(), conn.outbound_key());
-        if outbound == Some(inbound) {
+        if keys.outbound.is_some_and(|outbound| outbound.key == keys.inbound.key) {
             return Err(InsertError::TupleTaken);
         }
-        for key in [Some(inbound), outbound].into_iter().flatten() {
-            if let Some((id, _)) = self.lookup(&key, self.hash(&key)) {
+        for (_, Hashed { key, hash }) in keys.each() {
+            if let Some((id, _)) = self.lookup(&key, hash) {
                 if !self.get(id).is_expired(now) {
                     return Err(InsertError::TupleTaken);
                 }
@@ -203,9 +210,9 @@ impl ConnTable {
     }
 
     /// First step of an insertion: everything but the flag that makes it count.
-    pub(super) fn stage(&mut self, conn: Conn) -> Result<ConnId, InsertError> {
+    pub(super) fn stage(&mut self, conn: Conn, keys: &Keys) -> Result<ConnId, InsertError> {
         let entry = self.free.peek(0).ok_or(InsertError::Full)?;
-        if !self.index_keys(&conn, entry) {
+        if !self.index_keys(keys, entry) {
             return Err(InsertError::Full);
         }
         self.free.take();
@@ -227,26 +234,24 @@ impl ConnTable {
         self.wheel.file(self.entries, id.0, now);
     }
 
-    fn index_keys(&mut self, conn: &Conn, entry: u32) -> bool {
-        let inbound = self.hash(&conn.inbound_key());
-        let reference = Reference::new(entry, Direction::Inbound);
-        if !self.index.insert(inbound, reference) {
-            return false;
+    fn index_keys(&mut self, keys: &Keys, entry: u32) -> bool {
+        for (direction, Hashed { hash, .. }) in keys.each() {
+            if !self.index.insert(hash, Reference::new(entry, direction)) {
+                if direction == Direction::Outbound {
+                    let inbound = Reference::new(entry, Direction::Inbound);
+                    self.index.remove(keys.inbound.hash, inbound);
+                }
+                return false;
+            }
         }
-        let Some(outbound) = conn.outbound_key() else { return true };
-        let outbound = self.hash(&outbound);
-        if self.index.insert(outbound, Reference::new(entry, Direction::Outbound)) {
-            return true;
-        }
-        self.index.remove(inbound, reference);
-        false
+        true
     }
 
     /// Takes a live entry of an adopted region into index, counts and wheel. `false`: there is no
     /// room for it.
     pub(super) fn readmit(&mut self, id: ConnId, now: Tick) -> bool {
-        let conn = self.entries[id.index()];
-        if self.live == self.capacity || !self.index_keys(&conn, id.0) {
+        let keys = self.keys(self.get(id));
+        if self.live == self.capacity || !self.index_keys(&keys, id.0) {
             return false;
         }
         self.live += 1;
@@ -293,10 +298,8 @@ impl ConnTable {
         assert!(conn.is_live(), "a conn is removed once");
         self.entries[id.index()].flags.remove(ConnFlags::LIVE);
         compiler_fence(Ordering::Release);
-        let inbound = self.hash(&conn.inbound_key());
-        self.index.remove(inbound, Reference::new(id.0, Direction::Inbound));
-        if let Some(key) = conn.outbound_key() {
-            self.index.remove(self.hash(&key), Reference::new(id.0, Direction::Outbound));
+        for (direction, Hashed { hash, .. }) in self.keys(&conn).each() {
+            self.index.remove(hash, Reference::new(id.0, direction));
         }
         if let Some(record) = conn.side.checked_sub(1) {
             self.side.free(record);
@@ -353,10 +356,7 @@ impl ConnTable {
             self.wheel.file_kept(self.entries, entry, now);
             return false;
         }
-        self.prefetch(self.hash(&conn.inbound_key()));
-        if let Some(key) = conn.outbound_key() {
-            self.prefetch(self.hash(&key));
-        }
+        self.keys(conn).each().for_each(|(_, hashed)| self.prefetch(hashed.hash));
         true
     }
 
@@ -443,26 +443,42 @@ impl ConnTable {
     }
 }
 
-impl NewConn {
-    /// The entry it becomes, not yet published.
-    pub(super) fn as_conn(&self, now: Tick) -> Conn {
-        Conn {
-            cip: self.key.src,
-            vip: self.key.dst,
-            rip: self.rip,
-            cport: self.key.sport,
-            vport: self.key.dport,
-            rport: self.rport,
-            proto: self.key.proto,
-            state: self.state,
-            flags: self.flags - ConnFlags::OWN,
-            dest: self.dest,
-            last_seen: now,
-            timeout: self.timeout,
-            next_hop: self.next_hop,
-            l3_delta: self.l3_delta,
-            l4_delta: self.l4_delta,
-            ..Conn::zeroed()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{DestId, NextHopId};
+
+    fn key(src: u32) -> FlowKey {
+        FlowKey { src, dst: 1, sport: 2, dport: 3, proto: 17 }
+    }
+
+    #[test]
+    fn a_conn_whose_second_key_finds_no_room_leaves_its_first_ones() {
+        let config =
+            TableConfig { capacity: 1, side_capacity: 0, secret: [3, 4], huge_pages: false };
+        let mut table = ConnTable::new(&config).unwrap();
+        let stranger = Reference::new(0, Direction::Inbound);
+        let stuffed: Vec<u32> = (0..10_000)
+            .filter(|&src| table.index.insert(table.hash(&key(src)), stranger))
+            .collect();
+        let one = table.hash(&key(stuffed[0]));
+        table.index.remove(one, stranger);
+        for client in 20_000..20_100 {
+            let new = NewConn {
+                key: key(client),
+                rip: 9,
+                rport: 9,
+                flags: ConnFlags::empty(),
+                state: 0,
+                dest: DestId(1),
+                timeout: 1,
+                next_hop: NextHopId::NONE,
+                l3_delta: 0,
+                l4_delta: 0,
+            };
+            assert_eq!(table.insert(&new, Tick(0), &mut |_| ()), Err(InsertError::Full));
         }
+        assert!(table.index.insert(one, stranger), "its slot is free again");
+        assert!(table.is_empty());
     }
 }
