@@ -298,12 +298,17 @@ fn shift(level: &AtomicU32, step: i32) {
 #[derive(Debug)]
 pub struct OthersLoad {
     dests: Box<[AtomicU64]>,
+    /// Raised by every publication that changed anything.
+    version: AtomicU64,
 }
 
 impl OthersLoad {
     /// No load from others: right for a director of one worker.
     pub fn new() -> Self {
-        OthersLoad { dests: std::iter::repeat_with(AtomicU64::default).take(MAX_DESTS).collect() }
+        OthersLoad {
+            dests: std::iter::repeat_with(AtomicU64::default).take(MAX_DESTS).collect(),
+            version: AtomicU64::new(0),
+        }
     }
 
     /// Active and inactive conns of the other workers.
@@ -315,7 +320,18 @@ impl OthersLoad {
 
     /// Publishes them. Aggregator only.
     pub fn set(&self, id: DestId, active: u32, inactive: u32) {
-        self.dests[id.index()].store(u64::from(active) << 32 | u64::from(inactive), Relaxed);
+        let both = u64::from(active) << 32 | u64::from(inactive);
+        let place = &self.dests[id.index()];
+        if place.load(Relaxed) != both {
+            place.store(both, Relaxed);
+            add(&self.version, 1);
+        }
+    }
+
+    /// A number that changes when any of them does: a scheduler that remembers loads compares it.
+    #[inline]
+    pub fn version(&self) -> u64 {
+        self.version.load(Relaxed)
     }
 }
 

@@ -63,6 +63,9 @@ def killed():
     """after kill -9 the daemon starts again"""
     serves()
     director.stop(signal.SIGKILL)
+    limit = time.monotonic() + 10
+    while twins() and time.monotonic() < limit:
+        time.sleep(0.1)
     expect(not twins(), f"twins are left: {twins()}")
     director.start(lab.RUN, Setup())
     serves()

@@ -69,7 +69,7 @@ impl Backend for Engine {
         };
         for key in keys {
             if let Some(identity) = state.ids.get_mut(key) {
-                self.zero_service(identity);
+                identity.zero(|id| self.publisher.counted(id));
             }
         }
         Ok(())

@@ -46,7 +46,7 @@ fn service(
     ids: &mut Identities,
     counted: impl Fn(DestId) -> DestTotals + Copy,
 ) -> Result<Service, Exhausted> {
-    let id = ids.service(from.key)?.id;
+    let id = ids.service(from.key, counted)?.id;
     let mut dests = Vec::with_capacity(from.real_servers.len());
     for server in from.real_servers.iter().rev() {
         let identity = ids.dest(from.key, server.rip, server.rport, counted)?;

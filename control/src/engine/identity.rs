@@ -38,6 +38,8 @@ pub struct ServiceIdentity {
     pub dests: BTreeMap<(u32, u16), DestIdentity>,
     /// Whether the rules have it now.
     pub present: bool,
+    /// It was deleted: if it comes back, its counters begin at zero (`__ip_vs_update_dest`).
+    was_deleted: bool,
 }
 
 /// No id is left.
@@ -80,6 +82,14 @@ impl Default for Identities {
     }
 }
 
+impl ServiceIdentity {
+    /// Sets its counters and its destinations' to zero: the present readings are the new base.
+    pub fn zero(&mut self, counted: impl Fn(DestId) -> DestTotals) {
+        self.retired = DestTotals::default();
+        self.dests.values_mut().for_each(|dest| dest.base = counted(dest.id));
+    }
+}
+
 impl Identities {
     /// Marks everything absent: what [`Identities::service`] and [`Identities::dest`] do not name
     /// before the next [`Identities::sweep`] is removed.
@@ -90,11 +100,16 @@ impl Identities {
         }
     }
 
-    /// The identity of a service that the rules have.
+    /// The identity of a service that the rules have; `counted` reads what workers have counted
+    /// under an id so far.
     ///
     /// # Errors
     /// [`Exhausted::Services`].
-    pub fn service(&mut self, key: ServiceKey) -> Result<&mut ServiceIdentity, Exhausted> {
+    pub fn service(
+        &mut self,
+        key: ServiceKey,
+        counted: impl Fn(DestId) -> DestTotals,
+    ) -> Result<&mut ServiceIdentity, Exhausted> {
         if !self.services.contains_key(&key) && self.services.len() == MAX_SERVICES {
             return Err(Exhausted::Services);
         }
@@ -106,9 +121,13 @@ impl Identities {
                 retired: DestTotals::default(),
                 dests: BTreeMap::new(),
                 present: true,
+                was_deleted: false,
             }
         });
         service.present = true;
+        if std::mem::take(&mut service.was_deleted) {
+            service.zero(counted);
+        }
         Ok(service)
     }
 
@@ -124,14 +143,10 @@ impl Identities {
         rport: u16,
         counted: impl Fn(DestId) -> DestTotals,
     ) -> Result<&mut DestIdentity, Exhausted> {
-        let service = self.service(key)?.id;
+        let service = self.service(key, &counted)?.id;
         let id = self.directory.allocate(service, rip, rport).ok_or(Exhausted::Dests)?;
-        let dest = self.service(key)?.dests.entry((rip, rport)).or_insert_with(|| DestIdentity {
-            id,
-            rip,
-            shared: Arc::default(),
-            base: counted(id),
-            present: true,
+        let dest = self.service(key, &counted)?.dests.entry((rip, rport)).or_insert_with(|| {
+            DestIdentity { id, rip, shared: Arc::default(), base: counted(id), present: true }
         });
         dest.present = true;
         Ok(dest)
@@ -142,6 +157,7 @@ impl Identities {
     pub fn sweep(&mut self, counted: impl Fn(DestId) -> DestTotals) {
         let directory = &mut self.directory;
         for service in self.services.values_mut() {
+            service.was_deleted |= !service.present;
             let retired = &mut service.retired;
             service.dests.retain(|_, dest| {
                 let now = counted(dest.id);
@@ -232,12 +248,28 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_comes_back_counts_from_zero_and_a_server_that_does_goes_on() {
+        let counted = |_| DestTotals { conns: 5, inactive: 1, ..DestTotals::default() };
+        let mut ids = Identities::default();
+        ids.dest(WEB, 1, 80, nothing).unwrap();
+
+        ids.begin();
+        ids.service(WEB, counted).unwrap();
+        ids.sweep(counted);
+        assert_eq!(ids.dest(WEB, 1, 80, counted).unwrap().base.conns, 0, "the server came back");
+
+        ids.begin();
+        ids.sweep(counted);
+        assert_eq!(ids.dest(WEB, 1, 80, counted).unwrap().base.conns, 5, "the service came back");
+    }
+
+    #[test]
     fn a_removed_destination_without_conns_gives_its_id_to_another() {
         let mut ids = Identities::default();
         let first = ids.dest(WEB, 1, 80, nothing).unwrap().id;
 
         ids.begin();
-        ids.service(WEB).unwrap();
+        ids.service(WEB, nothing).unwrap();
         ids.sweep(nothing);
         let counted = |_| DestTotals { conns: 7, ..DestTotals::default() };
         let reused = (2..=MAX_DESTS as u32).find_map(|server| {
@@ -255,7 +287,7 @@ mod tests {
         ids.dest(WEB, 1, 80, nothing).unwrap();
 
         ids.begin();
-        ids.service(WEB).unwrap();
+        ids.service(WEB, nothing).unwrap();
         ids.sweep(|_| DestTotals { conns: 3, ..DestTotals::default() });
 
         assert_eq!(ids.get(WEB).unwrap().retired.conns, 3);

@@ -56,14 +56,6 @@ impl Engine {
         service.dests.values().for_each(|dest| totals += self.dest_totals(dest));
         totals
     }
-
-    /// Sets the counters of a service and its destinations to zero.
-    pub(super) fn zero_service(&self, service: &mut ServiceIdentity) {
-        service.retired = DestTotals::default();
-        for dest in service.dests.values_mut() {
-            dest.base = self.publisher.counted(dest.id);
-        }
-    }
 }
 
 fn add(total: &mut Stats, part: Stats) {

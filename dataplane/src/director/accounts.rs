@@ -38,12 +38,9 @@ impl Accounts {
         self.counters.dest(dest).conn_begins();
     }
 
-    /// A conn's state changed.
-    #[inline]
-    pub fn conn_turns(&self, dest: DestId, was_active: bool, is_active: bool) {
-        if was_active != is_active {
-            self.counters.dest(dest).conn_turns(is_active);
-        }
+    /// A conn changed between active and inactive.
+    pub fn conn_turns(&self, dest: DestId, is_active: bool) {
+        self.counters.dest(dest).conn_turns(is_active);
     }
 
     /// A conn ended; `table` knows its destination, present or removed.
@@ -78,5 +75,9 @@ impl Loads for Accounts {
 
     fn inactive(&self, dest: DestId) -> u32 {
         self.counters.dest(dest).inactive() + self.others.get(dest).1
+    }
+
+    fn version(&self) -> u64 {
+        self.others.version()
     }
 }

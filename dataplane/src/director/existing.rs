@@ -112,9 +112,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if proto == protocol::TCP {
             let before = conn.state;
             conn.state = tcp::next(before, side, headers.tcp_flags);
-            if conn.state != before {
-                let active = |state| proto::is_active(proto, state);
-                self.accounts.conn_turns(conn.dest, active(before), active(conn.state));
+            let is_active = proto::is_active(proto, conn.state);
+            if proto::is_active(proto, before) != is_active {
+                self.accounts.conn_turns(conn.dest, is_active);
+                self.tables.load_changed(conn.dest);
             }
         }
         conn.timeout = self.tables.services.settings.timeouts.timeout(proto, conn.state);
@@ -213,5 +214,6 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     fn end(&mut self, id: ConnId) {
         let conn = self.conns.remove(id);
         self.accounts.conn_ends(&conn, &self.tables.services);
+        self.tables.load_changed(conn.dest);
     }
 }

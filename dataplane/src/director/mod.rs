@@ -200,9 +200,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Ends conns whose time has come, in bounded batches, and lets held packets go or drops them.
     pub fn housekeep(&mut self, now: Tick, out: &mut Outbox<P>) {
         self.now = now;
-        let (accounts, services) = (&self.accounts, &self.tables.services);
+        let (accounts, tables) = (&self.accounts, &mut self.tables);
         self.conns.expire(now, EXPIRE_BATCH, |_| false, &mut |conn| {
-            accounts.conn_ends(conn, services);
+            accounts.conn_ends(conn, &tables.services);
+            tables.load_changed(conn.dest);
         });
         self.conns.end_window();
         self.release_held(out);

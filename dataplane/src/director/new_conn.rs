@@ -39,13 +39,16 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return self.refuse(packet, headers, IcmpError::PortUnreachable, out);
         };
         let new = self.new_conn(headers, &dest);
-        let (accounts, services) = (&self.accounts, &self.tables.services);
-        let now = self.now;
-        let mut gave_way = |conn: &Conn| accounts.conn_gave_way(conn, services, now);
+        let (accounts, tables, now) = (&self.accounts, &mut self.tables, self.now);
+        let mut gave_way = |conn: &Conn| {
+            accounts.conn_gave_way(conn, &tables.services, now);
+            tables.load_changed(conn.dest);
+        };
         let inserted = self.conns.insert(&new, now, &mut gave_way);
         match inserted {
             Ok(id) => {
                 self.accounts.conn_begins(dest.id);
+                self.tables.load_changed(dest.id);
                 self.follow(packet, headers, id, out)
             }
             Err(error) => {

@@ -1,7 +1,7 @@
 //! The tables a director reads: replaced whole between windows, never changed.
 
 use crate::flow::FlowKey;
-use crate::ids::{ServiceId, WorkerId};
+use crate::ids::{DestId, ServiceId, WorkerId};
 use crate::nexthop::NextHops;
 use crate::owner::{self, SlotMap};
 use crate::route::Routes;
@@ -44,6 +44,14 @@ impl Tables {
     pub fn owner(&self, key: &FlowKey) -> WorkerId {
         let (address, port) = owner::client_end(key, |address| self.services.is_vip(address));
         self.slot_map.worker(owner::slot(address, port))
+    }
+
+    /// Tells the scheduler that this worker's conns on a destination became more, fewer or others.
+    #[inline]
+    pub fn load_changed(&mut self, dest: DestId) {
+        if let Some((service, place)) = self.services.place(dest) {
+            self.schedulers[service].load_changed(place);
+        }
     }
 
     /// Takes a new generation into use and returns the old one. Cursors of services that stay are

@@ -18,6 +18,9 @@ use crate::verdict::DropReason;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Less room than this is not asked for: drivers with vector code receive nothing then.
+const LEAST_BURST: usize = 8;
+
 /// Times a transmit queue is offered the same packets before they are dropped.
 const TX_TRIES: usize = 4;
 
@@ -77,6 +80,8 @@ pub struct Worker<Q: Queue, L: Pool<Packet = Q::Packet>> {
     window: Vec<Q::Packet>,
     finished: Vec<Q::Packet>,
     out: Outbox<Q::Packet>,
+    /// The share that is asked first in the next turn.
+    first_share: usize,
     /// A listing under way: where it goes and the next entry.
     dump: Option<(Arc<DumpQueue>, u32)>,
 }
@@ -91,6 +96,7 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
             finished: Vec::with_capacity(2 * WINDOW),
             out: Outbox::new(wiring.workers),
             wiring,
+            first_share: 0,
             dump: None,
         }
     }
@@ -140,14 +146,15 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
         window.len()
     }
 
+    /// Fills the window from the queues, each in its turn to be first.
     fn gather_received(&mut self) {
         let before = self.window.len();
-        for share in &mut self.wiring.shares {
-            let mut room = self.wiring.window.saturating_sub(self.window.len());
-            while room > 0 {
-                let taken = share.queue.rx_burst(&mut self.window, room.min(BURST));
-                room -= taken;
-                if taken < BURST {
+        let shares = self.wiring.shares.len();
+        for step in 0..shares {
+            let share = &mut self.wiring.shares[(self.first_share + step) % shares];
+            while self.wiring.window - self.window.len() >= LEAST_BURST.min(self.wiring.window) {
+                let room = BURST.min(self.wiring.window - self.window.len());
+                if share.queue.rx_burst(&mut self.window, room) < room {
                     break;
                 }
             }
@@ -155,6 +162,7 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
             self.out.tally.received += refused;
             self.out.tally.dropped[DropReason::MultiSegment.index()] += refused;
         }
+        self.first_share = (self.first_share + 1) % shares.max(1);
         self.out.tally.received += (self.window.len() - before) as u64;
     }
 
