@@ -33,125 +33,119 @@ fn prepared(commands: &[&str]) -> FakeDirector {
 
 const WEB: [&str; 2] = ["-A -t 10.0.0.100:80 -s rr", "-a -t 10.0.0.100:80 -r 192.168.1.11:80 -m"];
 
+const HINT: &str = "Try `ipvsadm -h' or `ipvsadm --help' for more information.";
+const EINVAL: &str = "Invalid operation.  Possibly wrong module version, address not unicast, ...";
+
+/// Command line, exit status, and what it says on stderr.
+const COMPLAINTS: &[(&str, u8, &str)] = &[
+    // Option errors.
+    ("-A -t 10.0.0.1", 2, "Zero port specified for non-persistent service"),
+    ("-A -t 80", 2, "illegal virtual server address[:port] specified"),
+    ("-A -t 10.0.0.1:70000", 2, "illegal virtual server address[:port] specified"),
+    ("-A -t [2001:db8::1]", 2, "illegal virtual server address[:port] specified"),
+    ("-a -t 10.0.0.1:80 -r :80", 2, "illegal real server address[:port] specified"),
+    ("-A -t 10.0.0.1:80 -M x", 2, "illegal virtual server persistent mask specified"),
+    ("-A -t [2001:db8::1]:80 -M 129", 2, "illegal ipv6 netmask specified"),
+    ("-a -t 10.0.0.1:80 -r 10.0.0.2 -w -1", 2, "illegal weight specified"),
+    ("-a -t 10.0.0.1:80 -r 10.0.0.2 -x a", 2, "illegal u_threshold specified"),
+    ("-a -t 10.0.0.1:80 -r 10.0.0.2 -y -1", 2, "illegal l_threshold specified"),
+    ("--start-daemon master --syncid 256", 2, "illegal syncid specified"),
+    ("--start-daemon master --mcast-port 0", 2, "illegal mcast-port specified"),
+    ("--start-daemon master --mcast-ttl 0", 2, "illegal mcast-ttl specified"),
+    ("--start-daemon master --sync-maxlen 0", 2, "illegal sync-maxlen specified"),
+    ("--start-daemon master --mcast-group 10.0.0.1", 2, "invalid IPv4 mcast-group `10.0.0.1'"),
+    ("--start-daemon master --mcast-group ::1", 2, "invalid IPv6 mcast-group `::1'"),
+    ("--start-daemon slave", 2, "illegal start-daemon parameter specified"),
+    ("--stop-daemon slave", 2, "illegal start_daemon specified"),
+    ("-a -t 10.0.0.1:80 -r 10.0.0.2 -i --tun-type x", 2, "illegal tunnel type specified"),
+    ("-a -t 10.0.0.1:80 -r 10.0.0.2 -i --tun-port 0", 2, "illegal tunnel port specified"),
+    ("--set 1 2 x", 2, "invalid timeout value `x' specified"),
+    ("--set 1 2 2678401", 2, "invalid timeout value `2678401' specified"),
+    ("--set 1 2", 2, "--set option requires 3 timeout values"),
+    ("-A -f 0", 2, "invalid fwmark value `0' specified"),
+    ("-A -t 10.0.0.1:80 -b x", 2, "invalid scheduler flag `x'"),
+    ("-A -t 10.0.0.1:80 -s rr -b sh-port", 2, "incompatible scheduler flag `sh-port'"),
+    ("-A -t 10.0.0.1:80 -L", 2, "invalid option `-L'"),
+    ("-A -t 10.0.0.1:80 word", 2, "unexpected argument word"),
+    ("-A -6 -f 1", 2, "-6 used before -f\n"),
+    ("-A -t 10.0.0.1:80 -o", 2, "One-Packet Scheduling is only for UDP virtual services"),
+    (
+        "-a -t 10.0.0.1:80 -r [2001:db8::1]:80 -m",
+        2,
+        "Different address family is allowed only for tunneling servers",
+    ),
+    (
+        "-a -t 10.0.0.1:80 -r 10.0.0.2 -m --tun-csum",
+        2,
+        "Tunnel options conflict with forward method",
+    ),
+    ("-L -c --stats", 2, "options conflicts in the list command"),
+    ("-L --timeout --persistent-conn", 2, "options conflicts in the list command"),
+    (
+        "-A -s rr",
+        2,
+        "You need to supply the 'service-address' option for the 'add-service' command",
+    ),
+    (
+        "-d -t 10.0.0.1:80",
+        2,
+        "You need to supply the 'real-server' option for the 'delete-server' command",
+    ),
+    ("-C -n", 2, "Illegal 'numeric' option with the 'flush' command"),
+    ("-D -t 10.0.0.1:80 -s rr", 2, "Illegal 'scheduler' option with the 'delete-service' command"),
+    (
+        "-L -c -t 10.0.0.1:80",
+        2,
+        "The option 'service-address' conflicts with the 'connection' option in the 'list' command",
+    ),
+    (
+        "-a -t 10.0.0.1:80 -r 10.0.0.2 -i --tun-type gue",
+        2,
+        "You need to supply the 'tun-port' option for the 'gue' tunnel type",
+    ),
+    (
+        "-a -t 10.0.0.1:80 -r 10.0.0.2 -i --tun-port 5",
+        2,
+        "Illegal 'tun-port' option with the 'ipip' tunnel type",
+    ),
+    (
+        "-a -t 10.0.0.1:80 -r 10.0.0.2 -i --tun-type gre --tun-csum --tun-nocsum",
+        2,
+        "The option 'tun-csum' conflicts with the 'tun-nocsum' option in the 'gre' tunnel type",
+    ),
+    ("-L -n -n", 2, "multiple 'numeric' options specified"),
+    ("-a -t 10.0.0.1:80 -r 10.0.0.2 -g -m", 2, "multiple 'forwarding-method' options specified"),
+    // popt.
+    ("-n -L", 255, HINT),
+    ("--nonsense", 255, HINT),
+    ("word", 255, HINT),
+    ("-L --stat", 255, "--stat: unknown option"),
+    ("-Lq", 255, "-Lq: unknown option"),
+    ("-A -t", 255, "-t: missing argument"),
+    ("-L --numeric=1", 255, "--numeric=1: option does not take an argument"),
+    // Operation errors.
+    ("-A -t 10.0.0.100:80 -s lc", 255, "Service already exists"),
+    ("-A -t 10.0.0.101:80 -s nosuch", 255, "Scheduler or persistence engine not found"),
+    ("-E -t 10.0.0.100:80 -s nosuch", 255, "Scheduler or persistence engine not found"),
+    ("-E -t 10.0.0.101:80 -s rr", 255, "No such service"),
+    ("-D -t 10.0.0.101:80", 255, "No such service"),
+    ("-Z -t 10.0.0.101:80", 255, "No such service"),
+    ("-L -n -t 10.0.0.101:80", 1, "No such service"),
+    ("-a -t 10.0.0.101:80 -r 10.0.0.2", 255, "Service not defined"),
+    ("-e -t 10.0.0.101:80 -r 10.0.0.2", 255, "Service not defined"),
+    ("-d -t 10.0.0.101:80 -r 10.0.0.2", 255, "Service not defined"),
+    ("-a -t 10.0.0.100:80 -r 192.168.1.11", 255, "Destination already exists"),
+    ("-e -t 10.0.0.100:80 -r 192.168.1.12", 255, "No such destination"),
+    ("-d -t 10.0.0.100:80 -r 192.168.1.12", 255, "No such destination"),
+    ("-a -t 10.0.0.100:80 -r 224.0.0.1 -m", 255, EINVAL),
+    ("-a -t 10.0.0.100:80 -r 10.0.0.2 -x 1 -y 2", 255, "Numerical result out of range"),
+];
+
 #[test]
 fn every_complaint_has_ipvsadms_text_and_status() {
-    const HINT: &str = "Try `ipvsadm -h' or `ipvsadm --help' for more information.";
-    const EINVAL: &str =
-        "Invalid operation.  Possibly wrong module version, address not unicast, ...";
-    let cases = [
-        // Option errors.
-        ("-A -t 10.0.0.1", 2, "Zero port specified for non-persistent service"),
-        ("-A -t 80", 2, "illegal virtual server address[:port] specified"),
-        ("-A -t 10.0.0.1:70000", 2, "illegal virtual server address[:port] specified"),
-        ("-A -t [2001:db8::1]", 2, "illegal virtual server address[:port] specified"),
-        ("-a -t 10.0.0.1:80 -r :80", 2, "illegal real server address[:port] specified"),
-        ("-A -t 10.0.0.1:80 -M x", 2, "illegal virtual server persistent mask specified"),
-        ("-A -t [2001:db8::1]:80 -M 129", 2, "illegal ipv6 netmask specified"),
-        ("-a -t 10.0.0.1:80 -r 10.0.0.2 -w -1", 2, "illegal weight specified"),
-        ("-a -t 10.0.0.1:80 -r 10.0.0.2 -x a", 2, "illegal u_threshold specified"),
-        ("-a -t 10.0.0.1:80 -r 10.0.0.2 -y -1", 2, "illegal l_threshold specified"),
-        ("--start-daemon master --syncid 256", 2, "illegal syncid specified"),
-        ("--start-daemon master --mcast-port 0", 2, "illegal mcast-port specified"),
-        ("--start-daemon master --mcast-ttl 0", 2, "illegal mcast-ttl specified"),
-        ("--start-daemon master --sync-maxlen 0", 2, "illegal sync-maxlen specified"),
-        ("--start-daemon master --mcast-group 10.0.0.1", 2, "invalid IPv4 mcast-group `10.0.0.1'"),
-        ("--start-daemon master --mcast-group ::1", 2, "invalid IPv6 mcast-group `::1'"),
-        ("--start-daemon slave", 2, "illegal start-daemon parameter specified"),
-        ("--stop-daemon slave", 2, "illegal start_daemon specified"),
-        ("-a -t 10.0.0.1:80 -r 10.0.0.2 -i --tun-type x", 2, "illegal tunnel type specified"),
-        ("-a -t 10.0.0.1:80 -r 10.0.0.2 -i --tun-port 0", 2, "illegal tunnel port specified"),
-        ("--set 1 2 x", 2, "invalid timeout value `x' specified"),
-        ("--set 1 2 2678401", 2, "invalid timeout value `2678401' specified"),
-        ("--set 1 2", 2, "--set option requires 3 timeout values"),
-        ("-A -f 0", 2, "invalid fwmark value `0' specified"),
-        ("-A -t 10.0.0.1:80 -b x", 2, "invalid scheduler flag `x'"),
-        ("-A -t 10.0.0.1:80 -s rr -b sh-port", 2, "incompatible scheduler flag `sh-port'"),
-        ("-A -t 10.0.0.1:80 -L", 2, "invalid option `-L'"),
-        ("-A -t 10.0.0.1:80 word", 2, "unexpected argument word"),
-        ("-A -6 -f 1", 2, "-6 used before -f\n"),
-        ("-A -t 10.0.0.1:80 -o", 2, "One-Packet Scheduling is only for UDP virtual services"),
-        (
-            "-a -t 10.0.0.1:80 -r [2001:db8::1]:80 -m",
-            2,
-            "Different address family is allowed only for tunneling servers",
-        ),
-        (
-            "-a -t 10.0.0.1:80 -r 10.0.0.2 -m --tun-csum",
-            2,
-            "Tunnel options conflict with forward method",
-        ),
-        ("-L -c --stats", 2, "options conflicts in the list command"),
-        ("-L --timeout --persistent-conn", 2, "options conflicts in the list command"),
-        (
-            "-A -s rr",
-            2,
-            "You need to supply the 'service-address' option for the 'add-service' command",
-        ),
-        (
-            "-d -t 10.0.0.1:80",
-            2,
-            "You need to supply the 'real-server' option for the 'delete-server' command",
-        ),
-        ("-C -n", 2, "Illegal 'numeric' option with the 'flush' command"),
-        (
-            "-D -t 10.0.0.1:80 -s rr",
-            2,
-            "Illegal 'scheduler' option with the 'delete-service' command",
-        ),
-        (
-            "-L -c -t 10.0.0.1:80",
-            2,
-            "The option 'service-address' conflicts with the 'connection' option in the 'list' command",
-        ),
-        (
-            "-a -t 10.0.0.1:80 -r 10.0.0.2 -i --tun-type gue",
-            2,
-            "You need to supply the 'tun-port' option for the 'gue' tunnel type",
-        ),
-        (
-            "-a -t 10.0.0.1:80 -r 10.0.0.2 -i --tun-port 5",
-            2,
-            "Illegal 'tun-port' option with the 'ipip' tunnel type",
-        ),
-        (
-            "-a -t 10.0.0.1:80 -r 10.0.0.2 -i --tun-type gre --tun-csum --tun-nocsum",
-            2,
-            "The option 'tun-csum' conflicts with the 'tun-nocsum' option in the 'gre' tunnel type",
-        ),
-        ("-L -n -n", 2, "multiple 'numeric' options specified"),
-        (
-            "-a -t 10.0.0.1:80 -r 10.0.0.2 -g -m",
-            2,
-            "multiple 'forwarding-method' options specified",
-        ),
-        // popt.
-        ("-n -L", 255, HINT),
-        ("--nonsense", 255, HINT),
-        ("word", 255, HINT),
-        ("-L --stat", 255, "--stat: unknown option"),
-        ("-Lq", 255, "-Lq: unknown option"),
-        ("-A -t", 255, "-t: missing argument"),
-        ("-L --numeric=1", 255, "--numeric=1: option does not take an argument"),
-        // Operation errors.
-        ("-A -t 10.0.0.100:80 -s lc", 255, "Service already exists"),
-        ("-A -t 10.0.0.101:80 -s nosuch", 255, "Scheduler or persistence engine not found"),
-        ("-E -t 10.0.0.100:80 -s nosuch", 255, "Scheduler or persistence engine not found"),
-        ("-E -t 10.0.0.101:80 -s rr", 255, "No such service"),
-        ("-D -t 10.0.0.101:80", 255, "No such service"),
-        ("-Z -t 10.0.0.101:80", 255, "No such service"),
-        ("-L -n -t 10.0.0.101:80", 1, "No such service"),
-        ("-a -t 10.0.0.101:80 -r 10.0.0.2", 255, "Service not defined"),
-        ("-e -t 10.0.0.101:80 -r 10.0.0.2", 255, "Service not defined"),
-        ("-d -t 10.0.0.101:80 -r 10.0.0.2", 255, "Service not defined"),
-        ("-a -t 10.0.0.100:80 -r 192.168.1.11", 255, "Destination already exists"),
-        ("-e -t 10.0.0.100:80 -r 192.168.1.12", 255, "No such destination"),
-        ("-d -t 10.0.0.100:80 -r 192.168.1.12", 255, "No such destination"),
-        ("-a -t 10.0.0.100:80 -r 224.0.0.1 -m", 255, EINVAL),
-        ("-a -t 10.0.0.100:80 -r 10.0.0.2 -x 1 -y 2", 255, "Numerical result out of range"),
-    ];
     let mut director = prepared(&WEB);
     let before = director.0.state().rules.clone();
-    for (args, status, message) in cases {
+    for &(args, status, message) in COMPLAINTS {
         let left = run_on(&mut director, args);
         assert_eq!(left, (status, String::new(), format!("{message}\n")), "{args}");
         assert_eq!(director.0.state().rules, before, "{args}");
