@@ -50,6 +50,11 @@ pub struct Candidate(index::Reference);
 impl Candidate {
     /// No idea: [`ConnTable::find`] looks the key up.
     pub const NONE: Candidate = Candidate(index::Reference::NONE);
+
+    /// The conn it points to, for measurements; of [`Candidate::NONE`] one that no table has.
+    pub fn conn(self) -> ConnId {
+        ConnId(self.0.entry())
+    }
 }
 
 /// Shape of a table.

@@ -205,6 +205,11 @@ impl Control {
         Arc::new(table.with_removed(removed))
     }
 
+    /// The generation of the last snapshot.
+    pub fn generation(&self) -> Generation {
+        Generation(self.generation)
+    }
+
     /// Posts everything to every worker: next hops first, as services name them.
     pub fn publish(&mut self, machine: &Machine) {
         machine.post(&Message::NextHops(Arc::new(NextHops::new(self.next_hops.clone()))));
