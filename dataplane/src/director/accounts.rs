@@ -33,7 +33,7 @@ impl Accounts {
         &self.counters
     }
 
-    /// A conn was created on `dest`, which has been asked ([`Dest::take_conn`]).
+    /// A conn was created on `dest`, which has been asked (`Dest::take_conn`).
     pub fn conn_begins(&self, dest: DestId) {
         self.counters.dest(dest).conn_begins();
     }
