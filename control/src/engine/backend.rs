@@ -1,12 +1,9 @@
 //! The engine behind the API's socket.
 
-use super::{Engine, Wanted, internal, listing, stats};
+use super::{Engine, internal, listing, stats};
 use crate::api::Backend;
-use crate::api::protocol::{
-    ApiError, ConnFilter, ConnRow, ErrorCode, Listing, Status, Sysctl, Timeouts,
-};
-use crate::api::sysctl;
-use crate::rules::{MarkRule, RuleChange, RuleError};
+use crate::api::protocol::{ApiError, ConnFilter, ConnRow, Listing, Status, Sysctl, Timeouts};
+use crate::rules::{MarkRule, RuleChange};
 use crate::workers::boot_time;
 use dataplane::conn::Conn;
 use dataplane::service::ServiceKey;
@@ -22,14 +19,8 @@ impl Backend for Engine {
     }
 
     async fn list(&self, service: Option<ServiceKey>) -> Result<Listing, ApiError> {
-        let state = self.state.lock().await;
-        let services = match service {
-            Some(key) => {
-                let one = state.rules.get(key).ok_or(RuleError::NoSuchService)?;
-                vec![self.list_service(&state, one)]
-            }
-            None => state.rules.services().map(|each| self.list_service(&state, each)).collect(),
-        };
+        let locked = self.locked.lock().await;
+        let services = locked.state.list(service, |id| self.publisher.counted(id))?;
         Ok(Listing { table_size: self.table_size, services })
     }
 
@@ -59,20 +50,8 @@ impl Backend for Engine {
     }
 
     async fn zero(&self, service: Option<ServiceKey>) -> Result<(), ApiError> {
-        let mut state = self.state.lock().await;
-        let keys: Vec<ServiceKey> = match service {
-            Some(key) if state.rules.get(key).is_none() => {
-                return Err(RuleError::NoSuchService.into());
-            }
-            Some(key) => vec![key],
-            None => state.rules.services().map(|service| service.key).collect(),
-        };
-        for key in keys {
-            if let Some(identity) = state.ids.get_mut(key) {
-                identity.zero(|id| self.publisher.counted(id));
-            }
-        }
-        Ok(())
+        let mut locked = self.locked.lock().await;
+        Ok(locked.state.zero(service, |id| self.publisher.counted(id))?)
     }
 
     async fn stats(&self) -> Result<Value, ApiError> {
@@ -100,33 +79,27 @@ impl Backend for Engine {
     }
 
     async fn timeouts(&self) -> Result<Timeouts, ApiError> {
-        Ok(self.state.lock().await.sysctls.timeouts())
+        Ok(self.locked.lock().await.state.timeouts())
     }
 
     async fn set_timeouts(&self, set: Timeouts) -> Result<(), ApiError> {
-        let mut state = self.state.lock().await;
-        let mut wanted = state.wanted();
-        wanted.sysctls.set_timeouts(set);
-        self.install(&mut state, wanted).await.map(drop)
+        let mut locked = self.locked.lock().await;
+        let wanted = locked.state.wanted().with_timeouts(set);
+        self.install(&mut locked, wanted).await.map(drop)
     }
 
     async fn sysctls(&self) -> Result<Vec<Sysctl>, ApiError> {
-        Ok(self.state.lock().await.sysctls.list())
+        Ok(self.locked.lock().await.state.sysctls())
     }
 
     async fn set_sysctl(&self, key: String, value: String) -> Result<(), ApiError> {
-        let number = sysctl::check_value(&key, &value)?;
-        let mut state = self.state.lock().await;
-        let mut wanted: Wanted = state.wanted();
-        if !wanted.sysctls.set(sysctl::bare(&key), number) {
-            let message = format!("{key} is supported by the API but not by the engine");
-            return Err(ApiError::new(ErrorCode::Internal, message));
-        }
-        self.install(&mut state, wanted).await.map(drop)
+        let mut locked = self.locked.lock().await;
+        let wanted = locked.state.wanted().with_sysctl(&key, &value)?;
+        self.install(&mut locked, wanted).await.map(drop)
     }
 
     async fn marks(&self) -> Result<Vec<MarkRule>, ApiError> {
-        Ok(self.state.lock().await.marks.clone())
+        Ok(self.locked.lock().await.state.marks().to_vec())
     }
 
     async fn set_marks(&self, rules: Vec<MarkRule>) -> Result<(), ApiError> {

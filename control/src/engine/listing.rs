@@ -1,21 +1,31 @@
 //! What `ipvsadm -L` shows: services, destinations, their counters, and conns.
 
-use super::identity::{DestIdentity, ServiceIdentity, since};
-use super::{Engine, State, stats};
+use super::identity::{DestIdentity, Identities, ServiceIdentity, since};
+use super::stats::{self, Rates};
 use crate::api::protocol::{ConnRow, DestListing, ServiceListing, Stats};
 use crate::rules::{RealServer, VirtualService};
 use dataplane::conn::Conn;
 use dataplane::counters::DestTotals;
+use dataplane::ids::DestId;
 use dataplane::proto;
 use dataplane::time::{TICKS_PER_SECOND, Tick};
 
-impl Engine {
+/// Makes listings.
+pub(super) struct Lister<'a, F> {
+    /// Who is who.
+    pub ids: &'a Identities,
+    /// Averages of the last seconds.
+    pub rates: &'a Rates,
+    /// What workers have counted under an id.
+    pub counted: F,
+}
+
+impl<F: Fn(DestId) -> DestTotals> Lister<'_, F> {
     /// One service with its destinations in the kernel's order.
-    pub(super) fn list_service(&self, state: &State, service: &VirtualService) -> ServiceListing {
-        let identity = state.ids.get(service.key);
+    pub fn service(&self, service: &VirtualService) -> ServiceListing {
+        let identity = self.ids.get(service.key);
         let servers = service.real_servers.iter().rev();
-        let dests: Vec<DestListing> =
-            servers.map(|server| self.list_dest(state, identity, server)).collect();
+        let dests: Vec<DestListing> = servers.map(|server| self.dest(identity, server)).collect();
         let counted = identity.map_or(DestTotals::default(), |id| self.service_totals(id));
         let mut rate = Stats::default();
         dests.iter().for_each(|dest| add(&mut rate, dest.rate));
@@ -28,12 +38,7 @@ impl Engine {
         }
     }
 
-    fn list_dest(
-        &self,
-        state: &State,
-        identity: Option<&ServiceIdentity>,
-        server: &RealServer,
-    ) -> DestListing {
+    fn dest(&self, identity: Option<&ServiceIdentity>, server: &RealServer) -> DestListing {
         let place = (server.rip, server.rport);
         let dest = identity.and_then(|identity| identity.dests.get(&place));
         let totals = dest.map_or(DestTotals::default(), |dest| self.dest_totals(dest));
@@ -42,12 +47,12 @@ impl Engine {
             active: totals.active,
             inactive: totals.inactive,
             stats: stats::listed(totals),
-            rate: dest.map_or(Stats::default(), |dest| state.rates.of(dest.id)),
+            rate: dest.map_or(Stats::default(), |dest| self.rates.of(dest.id)),
         }
     }
 
     fn dest_totals(&self, dest: &DestIdentity) -> DestTotals {
-        since(self.publisher.counted(dest.id), dest.base)
+        since((self.counted)(dest.id), dest.base)
     }
 
     /// What a service counted, removed destinations included.

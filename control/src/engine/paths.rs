@@ -3,7 +3,6 @@
 
 use super::publish::Publisher;
 use crate::mirror::{MirrorHandle, NoNextHopLeft, Published};
-use crate::rules::Rules;
 use dataplane::ids::NextHopId;
 use dataplane::mailbox::Message;
 use dataplane::nexthop::ResolveRequest;
@@ -124,10 +123,4 @@ pub async fn resolve(
             full = refused;
         }
     }
-}
-
-/// Addresses that the rules need next hops for.
-pub fn targets(rules: &Rules) -> BTreeSet<u32> {
-    let servers = rules.services().flat_map(|service| &service.real_servers);
-    servers.map(|server| server.rip).collect()
 }

@@ -1,0 +1,211 @@
+//! The one desired state, and who is who in it. Pure: reaching the workers is the engine's part, so
+//! that a test can hold a state against workers of its own.
+
+use super::compile::{Desired, compile};
+use super::identity::{Exhausted, Identities};
+use super::settings::Sysctls;
+use super::{listing, stats};
+use crate::api::protocol::{ApiError, ServiceListing, Sysctl, Timeouts};
+use crate::api::sysctl;
+use crate::config::Config;
+use crate::rules::{
+    ChangeError, MarkRule, RealServer, RuleChange, RuleError, Rules, VirtualService,
+};
+use dataplane::counters::DestTotals;
+use dataplane::ids::{DestId, Generation, NextHopId};
+use dataplane::service::{ServiceKey, ServiceTable};
+use std::collections::{BTreeSet, HashMap};
+
+/// What is desired, and what has been counted for it. In all methods `counted` reads what the
+/// workers have counted under a destination's id.
+#[derive(Debug, Default)]
+pub struct State {
+    desired: Wanted,
+    ids: Identities,
+    generation: Generation,
+    rates: stats::Rates,
+}
+
+/// A desired state to be tried: what a change would make of the present one.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Services and real servers.
+    pub rules: Rules,
+    /// Mark rules in order.
+    pub marks: Vec<MarkRule>,
+    /// Timeouts and `net.ipv4.vs`.
+    pub sysctls: Sysctls,
+}
+
+impl Wanted {
+    /// With these changes, all or none, from no rules at all if `replace`.
+    ///
+    /// # Errors
+    /// The first change that cannot be.
+    pub fn changed(mut self, changes: &[RuleChange], replace: bool) -> Result<Self, ChangeError> {
+        self.rules.apply_all(changes, replace)?;
+        Ok(self)
+    }
+
+    /// With a configuration's sysctls, timeouts, mark rules and services.
+    ///
+    /// # Errors
+    /// The first that cannot be.
+    pub fn configured(mut self, config: &Config) -> Result<Self, ApiError> {
+        self.sysctls.preset(config)?;
+        self.marks = config.marks.iter().map(MarkRule::from).collect();
+        self.rules.apply_all(&changes(config), true)?;
+        Ok(self)
+    }
+
+    /// With one value of `net.ipv4.vs`, its name bare or in full.
+    ///
+    /// # Errors
+    /// As [`sysctl::check_value`].
+    pub fn with_sysctl(mut self, key: &str, value: &str) -> Result<Self, ApiError> {
+        let number = sysctl::check_value(key, value)?;
+        self.sysctls.set(sysctl::bare(key), number);
+        Ok(self)
+    }
+
+    /// With timeouts as `ipvsadm --set` gives them.
+    #[must_use]
+    pub fn with_timeouts(mut self, set: Timeouts) -> Self {
+        self.sysctls.set_timeouts(set);
+        self
+    }
+}
+
+impl State {
+    /// The present state, to be changed.
+    pub fn wanted(&self) -> Wanted {
+        self.desired.clone()
+    }
+
+    /// Makes `wanted` the present state and gives the table that workers are to have of it.
+    /// `next_hops` are those of its real servers.
+    ///
+    /// # Errors
+    /// [`Exhausted`], with the state as it was.
+    pub fn install(
+        &mut self,
+        wanted: Wanted,
+        next_hops: &HashMap<u32, NextHopId>,
+        counted: impl Fn(DestId) -> DestTotals + Copy,
+    ) -> Result<ServiceTable, Exhausted> {
+        let settings = wanted.sysctls.settings();
+        let desired = Desired { rules: &wanted.rules, marks: &wanted.marks, settings, next_hops };
+        let generation = Generation(self.generation.0 + 1);
+        let table = compile(&desired, generation, &mut self.ids, counted)?;
+        clear_overload(&self.desired.rules, &table);
+        self.generation = generation;
+        self.desired = wanted;
+        Ok(table)
+    }
+
+    /// Frees ids of destinations that are gone and have no conns.
+    pub fn sweep(&mut self, counted: impl Fn(DestId) -> DestTotals) {
+        self.ids.sweep(counted);
+    }
+
+    /// Addresses that next hops are needed for: of real servers, removed ones with conns included.
+    pub fn reachable(&self) -> BTreeSet<u32> {
+        let mut needed = targets(&self.desired.rules);
+        needed.extend(self.ids.dests().map(|(_, dest)| dest.rip));
+        needed
+    }
+
+    /// Every destination, present or lingering.
+    pub fn dests(&self) -> impl Iterator<Item = DestId> {
+        self.ids.dests().map(|(_, dest)| dest.id)
+    }
+
+    /// Takes a reading for the rates, every two seconds.
+    pub fn tick_rates(&mut self, counted: impl Fn(DestId) -> DestTotals) {
+        self.rates.tick(&self.ids, counted);
+    }
+
+    /// One service or all, with their destinations in the kernel's order.
+    ///
+    /// # Errors
+    /// There is no such service.
+    pub fn list(
+        &self,
+        service: Option<ServiceKey>,
+        counted: impl Fn(DestId) -> DestTotals,
+    ) -> Result<Vec<ServiceListing>, RuleError> {
+        let lister = listing::Lister { ids: &self.ids, rates: &self.rates, counted };
+        let services = self.chosen(service)?;
+        Ok(services.into_iter().map(|service| lister.service(service)).collect())
+    }
+
+    /// Zeroes the counters of one service or all.
+    ///
+    /// # Errors
+    /// There is no such service.
+    pub fn zero(
+        &mut self,
+        service: Option<ServiceKey>,
+        counted: impl Fn(DestId) -> DestTotals,
+    ) -> Result<(), RuleError> {
+        let keys: Vec<_> = self.chosen(service)?.into_iter().map(|service| service.key).collect();
+        for key in keys {
+            if let Some(identity) = self.ids.get_mut(key) {
+                identity.zero(&counted);
+            }
+        }
+        Ok(())
+    }
+
+    fn chosen(&self, service: Option<ServiceKey>) -> Result<Vec<&VirtualService>, RuleError> {
+        match service {
+            Some(key) => Ok(vec![self.desired.rules.get(key).ok_or(RuleError::NoSuchService)?]),
+            None => Ok(self.desired.rules.services().collect()),
+        }
+    }
+
+    /// The mark rules in order.
+    pub fn marks(&self) -> &[MarkRule] {
+        &self.desired.marks
+    }
+
+    /// The timeouts in force.
+    pub fn timeouts(&self) -> Timeouts {
+        self.desired.sysctls.timeouts()
+    }
+
+    /// All values of `net.ipv4.vs`.
+    pub fn sysctls(&self) -> Vec<Sysctl> {
+        self.desired.sysctls.list()
+    }
+}
+
+/// Addresses that the rules need next hops for.
+pub fn targets(rules: &Rules) -> BTreeSet<u32> {
+    let servers = rules.services().flat_map(|service| &service.real_servers);
+    servers.map(|server| server.rip).collect()
+}
+
+/// Ends the overload of destinations whose upper threshold was raised or taken away.
+fn clear_overload(old: &Rules, table: &ServiceTable) {
+    for service in table.services() {
+        let Some(before) = old.get(service.key) else { continue };
+        for dest in &service.dests {
+            let same = |server: &&RealServer| (server.rip, server.rport) == (dest.rip, dest.rport);
+            if let Some(server) = before.real_servers.iter().find(same) {
+                dest.thresholds_edited(server.u_threshold);
+            }
+        }
+    }
+}
+
+/// A configuration's services as the changes that make them.
+fn changes(config: &Config) -> Vec<RuleChange> {
+    let mut changes = Vec::new();
+    for VirtualService { key, scheduler, real_servers } in &config.services {
+        changes.push(RuleChange::AddService { service: *key, scheduler: *scheduler });
+        let servers = real_servers.iter().cloned();
+        changes.extend(servers.map(|server| RuleChange::AddServer { service: *key, server }));
+    }
+    changes
+}
