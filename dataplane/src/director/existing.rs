@@ -133,7 +133,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let conn = self.conns.get(id);
         let hop = *self.tables.next_hops.get(conn.next_hop);
         if forward::expires(headers) {
-            return self.refuse(packet, headers, IcmpError::TimeExceeded, out);
+            return self.refuse_client(packet, headers, id, IcmpError::TimeExceeded, out);
         }
         let Some(method) = conn.flags.method() else { return Verdict::Punt(PuntClass::Rest) };
         let mtu = match method {
@@ -143,7 +143,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if headers.df && !forward::fits(headers.ip_len, mtu) {
             let direction = Direction::Inbound;
             let error = IcmpError::FragmentationNeeded { mtu, direction };
-            return self.refuse(packet, headers, error, out);
+            return self.refuse_client(packet, headers, id, error, out);
         }
         let mut ip_len = headers.ip_len;
         match method {
@@ -161,6 +161,23 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             }
         }
         self.send(packet, headers.l3, ip_len, &hop, out)
+    }
+
+    /// Answers a client's packet of a conn with an error. It leaves from the VIP, as the replies of
+    /// a gatewaying or ipip conn do, and IPVS counts it for one (`ip_vs_conn_out_get`).
+    #[cold]
+    fn refuse_client(
+        &mut self,
+        packet: &mut P,
+        headers: &Headers,
+        id: ConnId,
+        error: IcmpError,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        let conn = self.conns.get(id);
+        let like_a_reply = conn.flags.method() != Some(ForwardingMethod::Masq);
+        let counted_for = like_a_reply.then_some(conn.dest);
+        self.refuse(packet, headers, error, counted_for, out)
     }
 
     /// A real server's reply on a masq conn. What is Linux's part as a router (time to live, MTU,

@@ -36,7 +36,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return Verdict::Punt(punt::class_of_flow(headers));
         }
         let Some(dest) = self.schedule(index) else {
-            return self.refuse(packet, headers, IcmpError::PortUnreachable, out);
+            return self.refuse(packet, headers, IcmpError::PortUnreachable, None, out);
         };
         let new = self.new_conn(headers, &dest);
         let (accounts, tables, now) = (&self.accounts, &mut self.tables, self.now);

@@ -5,6 +5,7 @@ use super::held::Release;
 use super::{Director, Outbox};
 use crate::forward::icmp_error::{self, IcmpError};
 use crate::forward::{self, fragment, link};
+use crate::ids::DestId;
 use crate::io::{Packet, Pool};
 use crate::nexthop::{NextHop, NextHopState, NextHops, ResolveRequest};
 use crate::parse::Headers;
@@ -40,11 +41,13 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Counts the drop and turns the packet, in its own buffer, into the ICMP error that its
     /// sender gets from the address it had called (`icmp_send`: the VIP is local to the director).
+    /// The error counts as a packet from `counted_for`.
     pub(super) fn refuse(
         &mut self,
         packet: &mut P,
         headers: &Headers,
         error: IcmpError,
+        counted_for: Option<DestId>,
         out: &mut Outbox<P>,
     ) -> Verdict {
         let reason = match error {
@@ -61,6 +64,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out.tally.drop_one(reason);
         out.tally.made += 1;
         let ip_len = ipv4::total_len(&packet.bytes()[usize::from(headers.l3)..]);
+        if let Some(dest) = counted_for {
+            self.accounts.counters().dest(dest).outbound(u64::from(ip_len));
+        }
         self.send(packet, headers.l3, ip_len, &hop, out)
     }
 
