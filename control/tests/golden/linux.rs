@@ -1,0 +1,76 @@
+//! Answers that Linux's own stack gives, not IPVS: in process there is no Linux, so a frame that
+//! came out of the kernel this way is equal to the unchanged frame on the port's kernel twin.
+
+use crate::trace::topology::DIRECTOR;
+
+const IP: usize = 14;
+
+/// Kinds of them. Whatever fits none of these must come out of the director.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// RST of a port without a listener, from the address that was asked.
+    Rst,
+    /// ICMP from one of the director's own addresses, not from a VIP.
+    RouterIcmp,
+    /// The packet itself, routed: time to live one less, other MAC addresses.
+    Routed,
+    /// A reply of ARP.
+    Arp,
+}
+
+impl Answer {
+    /// How many kinds there are.
+    pub const COUNT: usize = 4;
+
+    /// The kind of an answer to `sent`, if it is Linux's.
+    pub fn of(sent: &[u8], answer: &[u8]) -> Option<Answer> {
+        if [sent, answer].iter().any(|frame| frame[12..14] == [0x08, 0x06]) {
+            return Some(Answer::Arp);
+        }
+        let ipv4 = [sent, answer].iter().all(|frame| frame[12..14] == [0x08, 0x00]);
+        match answer.get(IP + 9) {
+            _ if !ipv4 => None,
+            Some(6) if is_rst_to(sent, answer) => Some(Answer::Rst),
+            Some(1) if DIRECTOR.contains(&source(answer)) => Some(Answer::RouterIcmp),
+            _ => is_routed(sent, answer).then_some(Answer::Routed),
+        }
+    }
+}
+
+fn source(frame: &[u8]) -> u32 {
+    u32::from_be_bytes([frame[26], frame[27], frame[28], frame[29]])
+}
+
+fn is_rst_to(sent: &[u8], answer: &[u8]) -> bool {
+    let rst = answer.get(47).is_some_and(|flags| flags & 4 != 0);
+    rst && sent[26..30] == answer[30..34] && sent[30..34] == answer[26..30]
+}
+
+fn is_routed(sent: &[u8], answer: &[u8]) -> bool {
+    let without_ttl = |frame: &[u8]| {
+        let mut packet = frame[IP..].to_vec();
+        packet[8] = 0;
+        packet[10..12].fill(0);
+        packet
+    };
+    sent[IP + 8].checked_sub(1) == Some(answer[IP + 8]) && without_ttl(sent) == without_ttl(answer)
+}
+
+#[test]
+fn only_what_linux_makes_is_taken_for_linuxs() {
+    use dataplane::testing::Frame;
+    let (client, vip) = (0xac10_0001, 0x0a00_0064);
+    let sent = Frame::tcp(client, 4000, vip, 80).build();
+    let rst = |flags| Frame::tcp(vip, 80, client, 4000).flags(flags).build();
+    assert_eq!(Answer::of(&sent, &rst(4)), Some(Answer::Rst));
+    assert_eq!(Answer::of(&sent, &rst(16)), None, "an ACK");
+    let other = Frame::tcp(vip + 1, 80, client, 4000).flags(4).build();
+    assert_eq!(Answer::of(&sent, &other), None, "RST from another address");
+    let unreachable = |from| Frame::icmp(from, client, 3, 3, 0).build();
+    assert_eq!(Answer::of(&sent, &unreachable(DIRECTOR[0])), Some(Answer::RouterIcmp));
+    assert_eq!(Answer::of(&sent, &unreachable(vip)), None, "IPVS speaks for the VIP");
+    let mut routed = sent.clone();
+    routed[IP + 8] -= 1;
+    assert_eq!(Answer::of(&sent, &routed), Some(Answer::Routed));
+    assert_eq!(Answer::of(&sent, &sent), None, "time to live was not decremented");
+}

@@ -1,0 +1,35 @@
+//! Listings compared by text, where the kernel reproduces it.
+
+use crate::skip::Skip;
+
+/// What differs between a recorded listing and ours; empty if nothing does.
+pub fn differences(args: &str, recorded: &[String], ours: &str, skip: &Skip) -> String {
+    // Rates depend on the moment of reading.
+    if args.contains("--rate") {
+        return String::new();
+    }
+    let mut recorded = skip.adjust(recorded.iter().map(|line| mask(line)).collect());
+    let mut ours: Vec<String> = ours.lines().map(mask).collect();
+    if args.contains("-Lnc") {
+        // Conns come in the order of the kernel's hash.
+        recorded.sort();
+        ours.sort();
+    }
+    if recorded == ours {
+        return String::new();
+    }
+    format!("  ipvsadm {args}\n    kernel {recorded:#?}\n    ours {ours:#?}\n")
+}
+
+/// A line without the expiry of a conn.
+fn mask(line: &str) -> String {
+    let conn = ["TCP ", "UDP "].iter().any(|proto| line.starts_with(proto));
+    match line.as_bytes() {
+        [_, _, _, b' ', m1, m2, b':', s1, s2, ..]
+            if conn && [m1, m2, s1, s2].iter().all(|digit| digit.is_ascii_digit()) =>
+        {
+            format!("{}MM:SS{}", &line[..4], &line[9..])
+        }
+        _ => line.to_owned(),
+    }
+}

@@ -1,0 +1,80 @@
+//! Golden traces of the kernel's IPVS, replayed through the whole director in one thread: the
+//! recorded commands through ipvsadm's parser and the control plane's state, the recorded frames
+//! through a worker; frames that come out and listings are compared with the kernel's.
+
+mod bench;
+mod fsm;
+mod linux;
+mod listing;
+mod network;
+mod replay;
+mod skip;
+#[path = "../../../dataplane/tests/common/golden.rs"]
+mod trace;
+
+use bench::Setup;
+use replay::{Outcome, replay};
+use trace::{Golden, kept};
+
+/// The set-ups every trace is replayed in: windows of one packet and of many, with and without a
+/// VLAN tag on both sides.
+const SETUPS: [Setup; 4] = [
+    Setup { vlan: 0, window: 1 },
+    Setup { vlan: 0, window: 128 },
+    Setup { vlan: 100, window: 1 },
+    Setup { vlan: 100, window: 128 },
+];
+
+/// Replays the kept traces of these names in every set-up; none may differ. Returns what the
+/// traces held, added up over one set-up.
+fn replay_all(prefixes: &[&str]) -> Outcome {
+    let mut totals = SETUPS.map(|_| Outcome::default());
+    for path in prefixes.iter().flat_map(|prefix| kept(prefix)) {
+        let golden = Golden::load(&path).expect("a trace");
+        for (setup, total) in SETUPS.iter().zip(&mut totals) {
+            let outcome = replay(&golden, setup);
+            assert_eq!(outcome.differences, "", "{} with {setup:?}", golden.name);
+            *total += outcome;
+        }
+    }
+    let [total, others @ ..] = totals;
+    others.iter().for_each(|other| assert_eq!(*other, total, "set-ups compare the same"));
+    total
+}
+
+#[test]
+fn schedulers_choose_as_the_kernel_does() {
+    let seen = replay_all(&["sched_rr_", "sched_wrr_", "sched_lc_", "sched_wlc_"]);
+    assert_eq!((seen.traces, seen.skipped), (27, 0));
+    assert_eq!((seen.frames, seen.listings), (1892, 29));
+    assert_eq!(seen.by_linux, [0; linux::Answer::COUNT], "nothing is left to Linux");
+}
+
+#[test]
+fn masq_forwards_as_the_kernel_does() {
+    let seen = replay_all(&["nat_tcp_basic", "nat_udp"]);
+    assert_eq!((seen.traces, seen.skipped), (2, 0));
+    assert!(seen.frames > 20 && seen.listings > 15, "{seen:?}");
+    assert_eq!(seen.by_linux, [0; linux::Answer::COUNT], "nothing is left to Linux");
+}
+
+#[test]
+fn gatewaying_and_ipip_forward_as_the_kernel_does() {
+    let seen = replay_all(&["dr_v4", "tun_ipip_v4"]);
+    assert_eq!((seen.traces, seen.skipped), (2, 8));
+    assert!(seen.frames > 80 && seen.listings > 8, "{seen:?}");
+    assert_eq!(seen.by_linux, [0; linux::Answer::COUNT], "nothing is left to Linux");
+}
+
+#[test]
+fn tcp_states_and_timeouts_are_the_kernels_after_every_sequence_of_segments() {
+    let mut sequences = 0;
+    for path in kept("fsm_tcp_") {
+        let golden = Golden::load(&path).expect("a trace");
+        for setup in SETUPS {
+            assert_eq!(fsm::differences(&golden, &setup), "", "{} with {setup:?}", golden.name);
+        }
+        sequences += golden.states.len();
+    }
+    assert_eq!(sequences, 585 + 341 + 85);
+}
