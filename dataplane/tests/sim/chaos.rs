@@ -16,16 +16,18 @@ use dataplane::testing::control::{Control, Server};
 use dataplane::testing::machine::{Machine, MachineConfig};
 use dataplane::testing::{Rng, to_hex, verify};
 use dataplane::time::Tick;
-use dataplane::wire::tcp::flags::{FIN, RST};
-use std::collections::HashMap;
+use dataplane::wire::tcp::flags::{FIN, RST, SYN};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// Upper threshold of the service that has one, never edited.
 const UPPER: u32 = 6;
+/// Conns that a table never runs out of here.
+const AMPLE: usize = 1000;
 /// Changes under way at once: each is three messages.
 const MAX_UNREAD: usize = 15;
-/// Packets in receive queues from which on no more are fed.
-const MAX_WAITING: u64 = 200;
+/// Packets in the machine from which on no more are fed.
+const MAX_WAITING: usize = 200;
 
 /// What a seed turned out to be, so that a test can say that it met what it is about.
 #[derive(Debug, Default, Clone, Copy)]
@@ -69,9 +71,9 @@ pub struct Chaos {
     fed: u64,
     /// Segments by serial number.
     segments: HashMap<u32, Segment>,
-    /// The last step in which a FIN or RST of a client end was fed.
-    closing: HashMap<(u32, u16), usize>,
-    step: usize,
+    /// Client ends of which such a packet ([`Chaos::ending_flags`]) was fed since the director last stood still: in between
+    /// a conn may close and be opened anew unseen.
+    closing: HashSet<(u32, u16)>,
     conns: Conns,
     /// Whether some worker may have `expire_nodest_conn` set.
     nodest_ends_conns: bool,
@@ -87,7 +89,7 @@ pub fn run(seed: u64, steps: usize) -> Met {
     config.workers = 1 + rng.below(4);
     config.queues = vec![1 + rng.below(config.workers), 1 + rng.below(config.workers)];
     config.window = [1, 2, 32, 128][rng.below(4)];
-    config.capacity = [4, 16, 1000][rng.below(3)];
+    config.capacity = [4, 16, AMPLE][rng.below(3)];
     let mut run = Chaos {
         machine: Machine::new(&config),
         config,
@@ -97,8 +99,7 @@ pub fn run(seed: u64, steps: usize) -> Met {
         now: Tick(u32::MAX - 20_000),
         fed: 0,
         segments: HashMap::new(),
-        closing: HashMap::new(),
-        step: 0,
+        closing: HashSet::new(),
         conns: Conns::new(),
         nodest_ends_conns: false,
         unread: 0,
@@ -107,7 +108,6 @@ pub fn run(seed: u64, steps: usize) -> Met {
     run.control.publish(&run.machine);
     for step in 0..steps {
         super::note(seed, step);
-        run.step = step;
         run.step();
     }
     run.end();
@@ -137,6 +137,7 @@ impl Chaos {
             24..27 => self.pass(),
             27 => self.fill_queue(),
             28 if self.rng.one_in(4) => self.kill(),
+            30 => self.machine.settle(self.now),
             29 => self.machine.aggregate((1..100).map(DestId)),
             _ => {
                 let worker = self.rng.below(self.config.workers);
@@ -148,7 +149,7 @@ impl Chaos {
     }
 
     fn feed(&mut self) {
-        if self.fed - self.machine.totals().received > MAX_WAITING {
+        if self.machine.live_packets() > MAX_WAITING {
             return;
         }
         let count = self.rng.below(60);
@@ -161,16 +162,21 @@ impl Chaos {
                 self.machine.feed(port, queue, &from_server.build());
                 self.fed += 1;
                 self.segments.insert(segment.serial, segment);
-                if segment.flags & (FIN | RST) != 0 {
+                if segment.flags & self.ending_flags() != 0 {
                     let key = segment.key;
                     let client = match port {
                         net::CLIENTS => (key.src, key.sport),
                         _ => (key.dst, key.dport),
                     };
-                    self.closing.insert(client, self.step);
+                    self.closing.insert(client);
                 }
             }
         }
+    }
+
+    /// After a packet with one of these a conn may end: closed, or half-open in a full table.
+    fn ending_flags(&self) -> u8 {
+        if self.config.capacity < AMPLE { FIN | RST | SYN } else { FIN | RST }
     }
 
     /// Changes rules while packets are on their way; a worker takes the change at its next turn.
@@ -346,6 +352,9 @@ impl Chaos {
         self.check_moves(&conns);
         self.check_thresholds();
         self.conns = conns;
+        if alive == totals.held {
+            self.closing.clear();
+        }
     }
 
     fn check_thresholds(&mut self) {
@@ -371,11 +380,9 @@ impl Chaos {
 
     fn may_move(&self, key: &FlowKey, old: &Conn) -> bool {
         let closed = matches!(old.state, state::TIME_WAIT | state::CLOSE | state::FIN_WAIT);
-        // Closed and opened again within one window.
-        let closing =
-            self.closing.get(&(key.src, key.sport)).is_some_and(|at| at + 300 > self.step);
+        let closing = self.closing.contains(&(key.src, key.sport));
         let half_open = old.proto == protocol::TCP && old.state == state::SYN_RECV;
-        let evicted = half_open && self.config.capacity < 1000;
+        let evicted = half_open && self.config.capacity < AMPLE;
         closed || closing || evicted || old.is_expired(self.now) || self.nodest_ends_conns
     }
 

@@ -122,6 +122,7 @@ pub fn change_neighbors(control: &mut Control, rng: &mut Rng) {
         0 => hop.dst_mac = mac(n, hop.dst_mac[3].wrapping_add(1)),
         1 => hop.mtu = [1500, 1400][rng.below(2)],
         2 => hop.state = NextHopState::Unresolved,
+        _ if rng.one_in(2) => hop.state = NextHopState::Resolved,
         _ => {
             for n in 0..REAL_SERVERS {
                 control.hop(rip(n)).state = NextHopState::Resolved;
