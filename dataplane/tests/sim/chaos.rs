@@ -14,7 +14,7 @@ use dataplane::proto::tcp::state;
 use dataplane::service::ForwardingMethod::{Gatewaying, Ipip, Masq};
 use dataplane::testing::control::{Control, Server};
 use dataplane::testing::machine::{Machine, MachineConfig};
-use dataplane::testing::{Rng, to_hex, verify};
+use dataplane::testing::{Frame, Rng, to_hex, verify};
 use dataplane::time::Tick;
 use dataplane::wire::tcp::flags::{FIN, RST, SYN};
 use std::collections::{HashMap, HashSet};
@@ -69,6 +69,7 @@ pub struct Chaos {
     rng: Rng,
     now: Tick,
     fed: u64,
+    fed_by_linux: u64,
     /// Segments by serial number.
     segments: HashMap<u32, Segment>,
     /// Client ends of which such a packet ([`Chaos::ending_flags`]) was fed since the director last stood still: in between
@@ -98,6 +99,7 @@ pub fn run(seed: u64, steps: usize) -> Met {
         rng,
         now: Tick(u32::MAX - 20_000),
         fed: 0,
+        fed_by_linux: 0,
         segments: HashMap::new(),
         closing: HashSet::new(),
         conns: Conns::new(),
@@ -138,6 +140,7 @@ impl Chaos {
             27 => self.fill_queue(),
             28 if self.rng.one_in(4) => self.kill(),
             30 => self.machine.settle(self.now),
+            31 => self.speak_as_linux(),
             29 => self.machine.aggregate((1..100).map(DestId)),
             _ => {
                 let worker = self.rng.below(self.config.workers);
@@ -177,6 +180,14 @@ impl Chaos {
     /// After a packet with one of these a conn may end: closed, or half-open in a full table.
     fn ending_flags(&self) -> u8 {
         if self.config.capacity < AMPLE { FIN | RST | SYN } else { FIN | RST }
+    }
+
+    /// Linux sends something on a kernel twin.
+    fn speak_as_linux(&mut self) {
+        let port = [net::CLIENTS, net::SERVERS][self.rng.below(2)];
+        let worker = self.rng.below(self.config.workers);
+        let frame = Frame::icmp(net::VIP, net::ROUTER, 8, 0, 1).build();
+        self.fed_by_linux += u64::from(self.machine.feed_from_twin(worker, port, &frame));
     }
 
     /// Changes rules while packets are on their way; a worker takes the change at its next turn.
@@ -261,7 +272,7 @@ impl Chaos {
             let conns = after.values().filter(|(_, conn)| conn.dest == id).count();
             shared.conns.store(conns as u32, SeqCst);
         }
-        self.fed = 0;
+        (self.fed, self.fed_by_linux) = (0, 0);
         self.unread = 0;
         self.conns = after;
         self.control.publish(&self.machine);
@@ -341,10 +352,11 @@ impl Chaos {
         self.machine.check();
         let totals = self.machine.totals();
         let in_rings = totals.handed_out - totals.handed_in;
-        let waiting = self.fed - totals.received;
+        let waiting = self.fed - totals.received + self.fed_by_linux - totals.from_twin;
+        let taken = totals.received + totals.from_twin + totals.made;
         let given =
             totals.sent + totals.punted.iter().sum::<u64>() + totals.dropped.iter().sum::<u64>();
-        assert_eq!(totals.received + totals.made, given + totals.held + in_rings, "in sum");
+        assert_eq!(taken, given + totals.held + in_rings, "in sum");
         let alive = self.machine.live_packets() as u64;
         assert_eq!(alive, waiting + in_rings + totals.held, "buffers alive");
         let conns = tables::conns(&self.machine);

@@ -143,7 +143,7 @@ impl Model {
         };
         let servers = around.control.servers(service).expect("present").to_vec();
         if servers.iter().all(|server| server.weight == 0) {
-            self.refuse(segment, (3, 3, 0), DropReason::NoDestination);
+            self.refuse(segment, (3, 3, 0), DropReason::NoDestination, None);
             return;
         }
         let rip = (around.seen)(segment).unwrap_or_else(|| panic!("no trace of {segment:?}"));
@@ -173,10 +173,11 @@ impl Model {
         let hop = *around.control.hop(conn.server.rip);
         let mtu = if conn.server.method == Ipip { hop.mtu - 20 } else { hop.mtu };
         let passed = Segment { ttl: segment.ttl - 1, ..*segment };
+        let like_a_reply = (conn.server.method != Masq).then_some(conn.dest);
         if segment.ttl == 1 {
-            self.refuse(segment, (11, 0, 0), TtlExceeded);
+            self.refuse(segment, (11, 0, 0), TtlExceeded, like_a_reply);
         } else if segment.df && segment.ip_len() > mtu {
-            self.refuse(&passed, (3, 4, mtu.into()), DropReason::FragNeeded);
+            self.refuse(&passed, (3, 4, mtu.into()), DropReason::FragNeeded, like_a_reply);
         } else {
             let at_server = Segment { key: inner(&conn, &segment.key), ..passed };
             let leaving = match conn.server.method {
@@ -247,8 +248,14 @@ impl Model {
         self.punted.push(frame.build());
     }
 
-    /// An ICMP error to the client, who had called the VIP.
-    fn refuse(&mut self, quoted: &Segment, what: (u8, u8, u32), reason: DropReason) {
+    /// An ICMP error to the client, who had called the VIP. It counts as a reply of `counted_for`.
+    fn refuse(
+        &mut self,
+        quoted: &Segment,
+        what: (u8, u8, u32),
+        reason: DropReason,
+        counted_for: Option<DestId>,
+    ) {
         self.drop_one(reason);
         self.made += 1;
         let FlowKey { src, dst, .. } = quoted.key;
@@ -256,6 +263,11 @@ impl Model {
         let frame = Frame::icmp(dst, src, what.0, what.1, what.2).tos(0xc0);
         let frame = frame.payload(&quote[..quote.len().min(548)]).macs(MAC_CLIENT, MAC_DIRECTOR);
         let frame = normal(&frame.build());
+        if let Some(dest) = counted_for {
+            let work = self.work.entry(dest).or_default();
+            work[3] += 1;
+            work[4] += 28 + quote.len().min(548) as u64;
+        }
         let flow = quoted.key;
         self.outs.push(Out { port: net::CLIENTS, frame, segment: None, flow, through: false });
     }
