@@ -1,0 +1,1 @@
+"""Golden traces of the kernel's IPVS, replayed over real DPDK ports."""

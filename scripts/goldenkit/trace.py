@@ -1,0 +1,130 @@
+"""The format of the traces, what of them is left out, and what two frames or lines must not differ in."""
+
+import json
+import re
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "dataplane/tests/golden"
+# What is replayed when no file is named.
+DEFAULT = ("sched_rr_*", "sched_wrr_*", "sched_lc_*", "sched_wlc_*", "nat_tcp_basic", "nat_udp", "dr_v4", "tun_ipip_v4")
+MAPS = ("fsm_tcp_nat", "fsm_tcp_dr", "fsm_tcp_tun")
+IPV4, IPV6 = b"\x08\x00", b"\x86\xdd"
+DIRECTOR_V4, DIRECTOR_V6 = bytes((192, 168, 1, 1)), bytes.fromhex("20010db8000500000000000000000001")
+ICMP, GUE_PORT = 1, b"\x17\xc0"
+TUNNELS = (4, 17, 41, 47)
+
+
+class TraceError(Exception):
+    """One sentence on a file that is no trace."""
+
+
+@dataclass
+class Skip:
+    """Frames of a trace that are not sent, by rule, and what listings are without them; see SKIP.json."""
+
+    rules: tuple = ()
+    count: int = 0
+    lines: dict = field(default_factory=dict)
+
+    def leaves_out(self, frame):
+        """Whether this frame into the director is left out."""
+        if frame[12:14] != IPV4:
+            return False
+        is_fragment = struct.unpack("!H", frame[20:22])[0] & 0x3FFF != 0
+        return ("icmp" in self.rules and frame[23] == ICMP) or ("fragment" in self.rules and is_fragment)
+
+    def adjust(self, lines):
+        """The lines of a masked listing as they are without the frames left out."""
+        return [line for line in (self.lines.get(line, line) for line in lines) if line is not None]
+
+
+@dataclass
+class Trace:
+    """A recorded scenario: its steps, or of the `fsm_*` files the conns after each sequence of segments."""
+
+    name: str
+    steps: list
+    states: dict
+    skip: Skip
+
+    @property
+    def server_mtu(self):
+        """Bytes of the largest IP packet on the servers' side."""
+        return 1400 if "mtu1400" in self.name or self.name in ("nat_mtu", "nat_v6") else 1500
+
+
+def default_files():
+    """The traces kept in the repository."""
+    return [path for pattern in (*DEFAULT, *MAPS) for path in sorted(FOLDER.glob(f"{pattern}.json"))]
+
+
+def of(paths):
+    """The files among these, and those in the folders among them but for the ones of two directors in sync."""
+    return [file for path in paths for file in (sorted(_in_folder(path)) if path.is_dir() else [path])]
+
+
+def _in_folder(path):
+    return (file for file in path.glob("*.json") if not file.name.startswith("sync_") and file.name != "SKIP.json")
+
+
+def load(path):
+    """Reads a trace; a file that is none is a `TraceError`."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        name, steps, result = content["name"], content["steps"], content.get("result")
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise TraceError(f"{path} is no golden trace: {fault!r}") from fault
+    if any("where" in step for step in steps):
+        raise TraceError(f"{path} is of two directors in sync, which one director cannot replay")
+    maps = result.items() if isinstance(result, dict) else ()
+    states = next((states for key, states in maps if key.startswith("entries_after_sequence")), {})
+    left_out = json.loads((FOLDER / "SKIP.json").read_text(encoding="utf-8"))["files"].get(name, {})
+    return Trace(name, steps, states, Skip(**left_out))
+
+
+def mask(frame):
+    """A frame with what the kernel itself does not reproduce blanked."""
+    masked = bytearray(frame)
+    if frame[12:14] == IPV4 and len(frame) >= 34:
+        _mask_ipv4(masked, frame)
+    elif frame[12:14] == IPV6 and len(frame) >= 54:
+        _mask_ipv6(masked, frame)
+    return bytes(masked)
+
+
+def _blank(masked, start, count):
+    end = min(start + count, len(masked))
+    masked[start:end] = bytes(max(end - start, 0))
+
+
+def _mask_ipv4(masked, frame):
+    protocol, l4 = frame[23], 14 + (frame[14] & 15) * 4
+    first = struct.unpack("!H", frame[20:22])[0] & 0x1FFF == 0
+    # An ICMP error that the director makes has TOS 0xc0; type 0 is its echo reply.
+    own_icmp = protocol == ICMP and (frame[15] == 0xC0 or frame[l4 : l4 + 1] == b"\0")
+    if own_icmp or (protocol in TUNNELS and frame[26:30] == DIRECTOR_V4):
+        _blank(masked, 18, 2)
+        _blank(masked, 24, 2)
+    if protocol == 17 and first and frame[l4 + 2 : l4 + 4] == GUE_PORT:
+        _blank(masked, l4, 2)
+        _blank(masked, l4 + 6, 2)
+
+
+def _mask_ipv6(masked, frame):
+    header = frame[20]
+    # A hop limit of 64 marks what the director makes itself: forwarded packets have less.
+    if (header in TUNNELS and frame[22:38] == DIRECTOR_V6) or frame[21] == 64:
+        masked[15] &= 0xF0
+        _blank(masked, 16, 2)
+    if header == 17 and frame[56:58] == GUE_PORT:
+        _blank(masked, 54, 2)
+        _blank(masked, 60, 2)
+    if header == 44:
+        _blank(masked, 58, 4)
+
+
+def mask_line(line):
+    """A line of a listing without the expiry of a conn."""
+    return re.sub(r"^(TCP|UDP|SCTP|IP) +\d\d:\d\d", r"\1 MM:SS", line)
