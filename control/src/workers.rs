@@ -5,6 +5,8 @@ use dataplane::io::{Pool, Queue};
 use dataplane::time::Tick;
 use dataplane::worker::{Next, Worker};
 use rustix::time::{ClockId, clock_gettime};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -18,6 +20,22 @@ const IDLE_TURNS: u32 = 64;
 /// How long it sleeps: short enough that a lab's round trips stay below a millisecond.
 const NAP: Duration = Duration::from_micros(50);
 
+/// Holds workers back from their first packet until control opens it. They do everything else
+/// behind it: take messages, say which rules they have.
+#[derive(Debug, Clone, Default)]
+pub struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    /// Lets the workers go, for good.
+    pub fn open(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// What a worker's thread needs besides the worker.
 pub struct Place {
     /// Its name, as `ps -L` shows it.
@@ -26,6 +44,8 @@ pub struct Place {
     pub core: Option<usize>,
     /// What it does when no packet waits.
     pub idle: Idle,
+    /// What it waits for before its first packet.
+    pub gate: Gate,
 }
 
 /// Starts a worker's thread. `register` runs first in it, after pinning; what it returns is kept
@@ -50,17 +70,22 @@ where
             }
         }
         let _registered = register();
-        run(worker, place.idle);
+        run(worker, place.idle, &place.gate);
     })
 }
 
 /// Turns until control says stop.
-fn run<Q: Queue, L: Pool<Packet = Q::Packet>>(mut worker: Worker<Q, L>, idle: Idle) {
+fn run<Q: Queue, L: Pool<Packet = Q::Packet>>(mut worker: Worker<Q, L>, idle: Idle, gate: &Gate) {
     let mut quiet = 0u32;
     loop {
         let now = boot_time();
         if worker.housekeep(now) == Next::Stop {
             return;
+        }
+        if !gate.is_open() {
+            worker.beat(true);
+            std::thread::sleep(NAP);
+            continue;
         }
         for _ in 0..HOUSEKEEPING_INTERVAL {
             let found = worker.turn(now) > 0;

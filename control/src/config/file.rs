@@ -2,7 +2,7 @@
 //! their place in the text; ranges and cross references are checked elsewhere. What stands in lists
 //! is parsed there too: the TOML reader would name the list's first line, not the value's.
 
-use super::settings::Idle;
+use super::settings::{Begin, Idle};
 use super::value::{Device, MacAddr, Prefix};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -58,6 +58,7 @@ pub(super) struct Workers {
     pub(super) count: Option<Spanned<i64>>,
     pub(super) cores: Option<Spanned<Vec<Spanned<i64>>>>,
     pub(super) idle: Option<Idle>,
+    pub(super) begin: Option<Begin>,
     pub(super) control_core: Option<Spanned<i64>>,
 }
 

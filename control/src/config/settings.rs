@@ -27,6 +27,8 @@ pub struct Workers {
     pub cores: Vec<usize>,
     /// What they do when no packet waits.
     pub idle: Idle,
+    /// When they take their first packet.
+    pub begin: Begin,
     /// The core of every other thread, if they are to stay on one.
     pub control_core: Option<usize>,
 }
@@ -40,6 +42,17 @@ pub enum Idle {
     Sleep,
     /// Asks again at once: for appliances, where the core is the worker's own.
     Spin,
+}
+
+/// When workers take their first packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Begin {
+    /// As soon as the rules of the configuration are in force.
+    #[default]
+    Ready,
+    /// When the daemon gets SIGUSR1: a benchmark has its load waiting, and wants its start timed.
+    Signal,
 }
 
 /// What is taken at start, whole daemon.
@@ -138,7 +151,7 @@ pub(super) fn workers(
         Some(core) => Some(control_core(source, core, &cores, idle, available)?),
         None => None,
     };
-    Ok(Workers { count, cores, idle, control_core })
+    Ok(Workers { count, cores, idle, begin: file.begin.unwrap_or_default(), control_core })
 }
 
 fn worker_cores(

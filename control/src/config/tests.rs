@@ -96,6 +96,13 @@ fn workers_may_share_cores_only_if_they_sleep() {
 }
 
 #[test]
+fn workers_begin_at_once_unless_a_signal_is_to_say_when() {
+    let begin = |text: &str| parse(&format!("{PORT}{text}")).expect("valid").workers.begin;
+    assert_eq!(begin(""), Begin::Ready);
+    assert_eq!(begin("[workers]\nbegin = 'signal'\n"), Begin::Signal);
+}
+
+#[test]
 fn a_file_cut_off_anywhere_is_valid_or_refused_with_a_line() {
     for (name, text) in SAMPLES {
         for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {

@@ -5,12 +5,13 @@ mod readings;
 mod threads;
 
 use crate::api::{Access, Server};
-use crate::config::Config;
+use crate::config::{Begin, Config};
 use crate::engine::paths::{self, Paths};
 use crate::engine::publish::Publisher;
 use crate::engine::{Engine, Start};
 use crate::mirror::{self, MirrorInterface};
 use readings::DaemonReadings;
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,12 +95,18 @@ async fn serve(
     tokio::spawn(aggregate(engine.clone()));
     tokio::spawn(tick(engine.clone()));
     let stop = stop_signal().map_err(told("listen for signals"))?;
-    let socket = config.daemon.socket.display();
-    log::info!("forwarding with {} workers; serving {socket}", config.workers.count);
-    let watch = threads.watch();
+    let begin = begin_signal(config.workers.begin).map_err(told("listen for signals"))?;
+    let forward = async {
+        begin.await;
+        threads.begin();
+        log::info!("forwarding with {} workers", config.workers.count);
+        std::future::pending::<Infallible>().await
+    };
+    log::info!("serving {}", config.daemon.socket.display());
     tokio::select! {
         () = server.serve(engine, stop) => Ok(()),
-        dead = watch => Err(dead),
+        dead = threads.watch() => Err(dead),
+        never = forward => match never {},
     }
 }
 
@@ -127,6 +134,19 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
         tokio::select! {
             _ = terminate.recv() => log::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => log::info!("SIGINT: stopping"),
+        }
+    })
+}
+
+/// Resolves when the workers are to take their first packet.
+fn begin_signal(begin: Begin) -> std::io::Result<impl Future<Output = ()>> {
+    let mut signal = match begin {
+        Begin::Ready => None,
+        Begin::Signal => Some(signal(SignalKind::user_defined1())?),
+    };
+    Ok(async move {
+        if let Some(signal) = &mut signal {
+            signal.recv().await;
         }
     })
 }

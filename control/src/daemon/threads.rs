@@ -6,7 +6,7 @@ use super::readings::DaemonReadings;
 use crate::config::Config;
 use crate::engine::publish::Publisher;
 use crate::twin::{Limits, Twin, TwinHandle, TwinSpec};
-use crate::workers::{self, Place};
+use crate::workers::{self, Gate, Place};
 use crossbeam::queue::ArrayQueue;
 use dataplane::conn::{ConnTable, TableConfig};
 use dataplane::counters::{OthersLoad, WorkerCounters};
@@ -40,6 +40,7 @@ pub struct Threads {
     counters: Vec<Arc<WorkerCounters>>,
     twins: Option<TwinHandle>,
     ports: Vec<Arc<Port>>,
+    gate: Gate,
 }
 
 /// What all workers share.
@@ -49,6 +50,7 @@ struct Shared {
     wishes: Arc<ArrayQueue<ResolveRequest>>,
     pool: Mempool,
     table: TableConfig,
+    gate: Gate,
 }
 
 /// One worker's own things.
@@ -63,7 +65,7 @@ struct Own {
     others: Arc<OthersLoad>,
 }
 
-/// Starts the kernel twins and the workers.
+/// Starts the kernel twins and the workers, which take packets from [`Threads::begin`] on.
 ///
 /// # Errors
 /// One sentence; threads that were started are stopped again.
@@ -77,6 +79,7 @@ pub fn start(config: &Config, ports: Ports) -> Result<(Threads, Control), String
         wishes: Arc::new(ArrayQueue::new(WISHES)),
         pool: ports.pool.clone(),
         table: table(config),
+        gate: Gate::default(),
     };
     let counters: Vec<Arc<WorkerCounters>> = (0..count).map(|_| Arc::default()).collect();
     let others: Vec<Arc<OthersLoad>> = (0..count).map(|_| Arc::default()).collect();
@@ -94,6 +97,7 @@ pub fn start(config: &Config, ports: Ports) -> Result<(Threads, Control), String
         counters: counters.clone(),
         twins: Some(twins),
         ports: opened,
+        gate: shared.gate.clone(),
     };
     let own = ports.shares.into_iter().zip(ports.tx_routes);
     let own = own.zip(HandOver::mesh(count, HAND_OVER_RING)).zip(punts.into_iter().zip(from_twin));
@@ -150,6 +154,7 @@ fn start_worker(
         name: format!("worker{worker}"),
         core: config.workers.cores.get(worker).copied(),
         idle: config.workers.idle,
+        gate: shared.gate.clone(),
     };
     let eal = eal.clone();
     let register = move || {
@@ -208,6 +213,11 @@ impl Threads {
                 last[worker] = turns;
             }
         }
+    }
+
+    /// Lets the workers take their first packet.
+    pub fn begin(&self) {
+        self.gate.open();
     }
 
     /// Stops the workers, then the twins, then closes the ports.

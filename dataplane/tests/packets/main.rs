@@ -3,6 +3,7 @@
 
 mod forward;
 mod full;
+mod gather;
 mod handover;
 mod hold;
 mod linux;
