@@ -6,6 +6,7 @@ mod full;
 mod gather;
 mod handover;
 mod hold;
+mod least;
 mod linux;
 mod refuse;
 mod rig;

@@ -1,0 +1,107 @@
+//! Least connections through the whole director: whatever changes a count - a conn that begins,
+//! turns, closes, expires or gives way, an edit, another worker - the next choice knows it.
+
+use crate::rig::*;
+use dataplane::ids::DestId;
+use dataplane::sched::SchedulerKind::{self, Lc, Wlc};
+use dataplane::service::ForwardingMethod::Gatewaying;
+use dataplane::testing::control::{Server, tcp};
+use dataplane::testing::{Frame, Rng};
+use dataplane::wire::tcp::flags::{ACK, FIN, RST, SYN};
+
+const SERVERS: u8 = 3;
+
+/// The kernel's formula over all workers' counters, read anew: the first of the least loaded.
+fn naive(rig: &mut Rig, scheduler: SchedulerKind) -> Option<u32> {
+    let key = tcp(VIP, 80);
+    let servers = rig.control.servers(key).expect("a service").to_vec();
+    let mut best: Option<(u64, Server)> = None;
+    for server in servers.into_iter().filter(|server| server.weight > 0) {
+        let id = rig.control.dest_id(key, server.rip, server.rport);
+        let load: u64 = (0..rig.machine.workers())
+            .map(|worker| rig.machine.counters(worker).dest(id))
+            .map(|dest| 256 * u64::from(dest.active()) + u64::from(dest.inactive()))
+            .sum();
+        let less = best.is_none_or(|(least, chosen)| match scheduler {
+            Lc => load < least,
+            _ => load * u64::from(chosen.weight) < least * u64::from(server.weight),
+        });
+        if less {
+            best = Some((load, server));
+        }
+    }
+    best.map(|(_, server)| server.rip)
+}
+
+fn change(rig: &mut Rig, rng: &mut Rng) {
+    let key = tcp(VIP, 80);
+    let n = 1 + rng.below(SERVERS.into()) as u8;
+    match rng.below(4) {
+        0 => rig.control.delete_server(key, rip(n), 80),
+        _ => {
+            let weight = rng.below(4) as u32;
+            rig.control.server(key, Server::new(rip(n), 80, Gatewaying).weight(weight));
+        }
+    }
+    rig.publish();
+}
+
+/// Feeds one packet and says to which server it went.
+fn goes_to(rig: &mut Rig, rng: &mut Rng, frame: &Frame) -> Option<u32> {
+    let queue = rng.below(rig.machine.workers());
+    rig.machine.feed(C, queue, &frame.build());
+    rig.machine.settle(rig.now);
+    rig.machine.aggregate((0..20).map(DestId));
+    rig.machine.check();
+    rig.machine.take_punted();
+    let (port, sent) = rig.machine.take_sent().pop()?;
+    (port == S).then(|| rip(sent[5] - 0x10))
+}
+
+fn story(scheduler: SchedulerKind, workers: usize, seed: u64) {
+    let mut rng = Rng::new(seed);
+    let mut rig = Rig::with(|config| {
+        config.workers = workers;
+        config.queues = vec![workers; 2];
+        config.capacity = 40;
+    });
+    rig.add(tcp(VIP, 80), Gatewaying, SERVERS);
+    rig.control.service(tcp(VIP, 80), scheduler);
+    rig.publish();
+    let mut chosen = 0;
+    for _ in 0..1500 {
+        match rng.below(20) {
+            0 => change(&mut rig, &mut rng),
+            1 => rig.now = rig.now.after([1, 100, 1000][rng.below(3)]),
+            _ => {}
+        }
+        // Until nothing is due: what the wheel is about to end counts as long as it is there.
+        (0..3).for_each(|_| rig.machine.settle(rig.now));
+        rig.machine.aggregate((0..20).map(DestId));
+        let port = 1025 + rng.below(60) as u16;
+        let flags = [SYN, SYN, ACK, FIN | ACK, RST][rng.below(5)];
+        let frame = Frame::tcp(CLIENT, port, VIP, 80).flags(flags);
+        let is_new = (0..workers).all(|worker| {
+            let conns = rig.machine.conns(worker);
+            conns.live_in(conns.ids()).all(|(_, conn)| conn.cport != port)
+        });
+        let full = (0..workers).any(|worker| rig.machine.conns(worker).len() == 40);
+        let expected = naive(&mut rig, scheduler);
+        let got = goes_to(&mut rig, &mut rng, &frame);
+        if is_new && flags == SYN && !full {
+            assert_eq!(got, expected, "{scheduler:?}, {workers} workers, seed {seed}");
+            chosen += 1;
+        }
+    }
+    assert!(chosen > 50, "{chosen} choices");
+}
+
+#[test]
+fn the_least_loaded_server_is_chosen_whatever_changed_the_loads() {
+    for seed in 0..6 {
+        for scheduler in [Lc, Wlc] {
+            story(scheduler, 1, seed);
+            story(scheduler, 3, seed);
+        }
+    }
+}
