@@ -39,6 +39,25 @@ fn held_packets_go_in_order_before_those_that_come_later() {
 }
 
 #[test]
+fn what_waits_for_one_next_hop_does_not_wait_for_another() {
+    let key = udp(VIP, 53);
+    let mut rig = Rig::serving(key, Gatewaying, 2);
+    let ids = [rig.id(key, rip(1)), rig.id(key, rip(2))];
+    rig.resolve(rip(1), Unresolved);
+    rig.resolve(rip(2), Unresolved);
+    let from = |port| Frame::udp(CLIENT, port, VIP, 53);
+    let expected = expect().holds(2).dest(ids[0], begun(28, false)).dest(ids[1], begun(28, false));
+    rig.check("both", &[(C, &from(4000)), (C, &from(4001))], expected);
+    rig.resolve(rip(2), Resolved);
+    let (dst, src) = to_server(2);
+    let expected = expect().sends(S, &from(4001).ttl(63).macs(dst, src)).holds(-1);
+    rig.check("the second", &[], expected);
+    rig.pass(3);
+    let expected = expect().drops(DropReason::NextHopTimeout, 1).holds(-1);
+    rig.check("the first", &[], expected);
+}
+
+#[test]
 fn a_changed_mac_address_is_used_from_the_next_packet_on() {
     let (mut rig, id) = unresolved();
     rig.control.hop(rip(1)).state = Resolved;

@@ -2,18 +2,19 @@
 //! turns, closes, expires or gives way, an edit, another worker - the next choice knows it.
 
 use crate::rig::*;
-use dataplane::ids::DestId;
+use dataplane::ids::{DestId, InterfaceId};
 use dataplane::sched::SchedulerKind::{self, Lc, Wlc};
 use dataplane::service::ForwardingMethod::Gatewaying;
-use dataplane::testing::control::{Server, tcp};
+use dataplane::service::ServiceKey;
+use dataplane::testing::control::{Server, tcp, udp};
 use dataplane::testing::{Frame, Rng};
 use dataplane::wire::tcp::flags::{ACK, FIN, RST, SYN};
 
-const SERVERS: u8 = 3;
+/// More than are simply compared, one after the other.
+const SERVERS: u8 = 12;
 
 /// The kernel's formula over all workers' counters, read anew: the first of the least loaded.
-fn naive(rig: &mut Rig, scheduler: SchedulerKind) -> Option<u32> {
-    let key = tcp(VIP, 80);
+fn naive(rig: &mut Rig, key: ServiceKey, scheduler: SchedulerKind) -> Option<u32> {
     let servers = rig.control.servers(key).expect("a service").to_vec();
     let mut best: Option<(u64, Server)> = None;
     for server in servers.into_iter().filter(|server| server.weight > 0) {
@@ -33,8 +34,7 @@ fn naive(rig: &mut Rig, scheduler: SchedulerKind) -> Option<u32> {
     best.map(|(_, server)| server.rip)
 }
 
-fn change(rig: &mut Rig, rng: &mut Rng) {
-    let key = tcp(VIP, 80);
+fn change(rig: &mut Rig, key: ServiceKey, rng: &mut Rng) {
     let n = 1 + rng.below(SERVERS.into()) as u8;
     match rng.below(4) {
         0 => rig.control.delete_server(key, rip(n), 80),
@@ -58,21 +58,24 @@ fn goes_to(rig: &mut Rig, rng: &mut Rng, frame: &Frame) -> Option<u32> {
     (port == S).then(|| rip(sent[5] - 0x10))
 }
 
-fn story(scheduler: SchedulerKind, workers: usize, seed: u64) {
+fn story(key: ServiceKey, scheduler: SchedulerKind, workers: usize, seed: u64) {
     let mut rng = Rng::new(seed);
     let mut rig = Rig::with(|config| {
         config.workers = workers;
         config.queues = vec![workers; 2];
         config.capacity = 40;
     });
-    rig.add(tcp(VIP, 80), Gatewaying, SERVERS);
-    rig.control.service(tcp(VIP, 80), scheduler);
+    for n in 4..=SERVERS {
+        rig.control.neighbor(rip(n), InterfaceId(1), mac(n));
+    }
+    rig.add(key, Gatewaying, SERVERS);
+    rig.control.service(key, scheduler);
     rig.publish();
     let mut chosen = 0;
     for _ in 0..1500 {
         match rng.below(20) {
-            0 => change(&mut rig, &mut rng),
-            1 => rig.now = rig.now.after([1, 100, 1000][rng.below(3)]),
+            0 => change(&mut rig, key, &mut rng),
+            1 => rig.now = rig.now.after([1, 100, 1000, 5000][rng.below(4)]),
             _ => {}
         }
         // Until nothing is due: what the wheel is about to end counts as long as it is there.
@@ -80,13 +83,16 @@ fn story(scheduler: SchedulerKind, workers: usize, seed: u64) {
         rig.machine.aggregate((0..20).map(DestId));
         let port = 1025 + rng.below(60) as u16;
         let flags = [SYN, SYN, ACK, FIN | ACK, RST][rng.below(5)];
-        let frame = Frame::tcp(CLIENT, port, VIP, 80).flags(flags);
+        let frame = match key == udp(VIP, 80) {
+            true => Frame::udp(CLIENT, port, VIP, 80),
+            false => Frame::tcp(CLIENT, port, VIP, 80).flags(flags),
+        };
         let is_new = (0..workers).all(|worker| {
             let conns = rig.machine.conns(worker);
             conns.live_in(conns.ids()).all(|(_, conn)| conn.cport != port)
         });
         let full = (0..workers).any(|worker| rig.machine.conns(worker).len() == 40);
-        let expected = naive(&mut rig, scheduler);
+        let expected = naive(&mut rig, key, scheduler);
         let got = goes_to(&mut rig, &mut rng, &frame);
         if is_new && flags == SYN && !full {
             assert_eq!(got, expected, "{scheduler:?}, {workers} workers, seed {seed}");
@@ -100,8 +106,9 @@ fn story(scheduler: SchedulerKind, workers: usize, seed: u64) {
 fn the_least_loaded_server_is_chosen_whatever_changed_the_loads() {
     for seed in 0..6 {
         for scheduler in [Lc, Wlc] {
-            story(scheduler, 1, seed);
-            story(scheduler, 3, seed);
+            let key = if seed % 2 == 0 { tcp(VIP, 80) } else { udp(VIP, 80) };
+            story(key, scheduler, 1, seed);
+            story(key, scheduler, 3, seed);
         }
     }
 }
