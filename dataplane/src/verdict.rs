@@ -67,6 +67,9 @@ named_enum! {
         NextHopTimeout = "next_hop_timeout",
         /// No headroom in the packet's buffer for an outer header.
         NoHeadroom = "no_headroom",
+        /// Handed over by a worker whose snapshot differs for a moment, and of no conn here: begun
+        /// here it would be on two workers as soon as the snapshots agree.
+        Strayed = "strayed",
         /// The hand-over ring to the owner was full.
         HandOverFull = "hand_over_full",
         /// The punt queue of its class was full, or the interface has no twin.

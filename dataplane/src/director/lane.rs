@@ -31,6 +31,8 @@ pub(super) struct Flow {
     pub headers: Headers,
     /// Whether the header ends after the ports: for a conn that exists it is counted, then dropped.
     pub cut: bool,
+    /// Whether another worker says that it is this one's.
+    pub handed_in: bool,
     pub hash: KeyHash,
     pub candidate: Candidate,
 }
@@ -77,7 +79,7 @@ fn destination<P: Packet>(
 fn fate(parsed: Parsed, ours: bool, services: &ServiceTable, conns: &ConnTable) -> Fate {
     let flow = |headers: Headers, cut| {
         let hash = conns.hash(&headers.key);
-        Fate::Flow(Flow { headers, cut, hash, candidate: Candidate::NONE })
+        Fate::Flow(Flow { headers, cut, handed_in: false, hash, candidate: Candidate::NONE })
     };
     match parsed {
         Parsed::Flow(headers) if ours => flow(headers, false),

@@ -92,8 +92,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// Takes a window through all stages and leaves it empty. The first `handed_in` packets came
-    /// from other workers and are this worker's, whatever its own slot map says: two workers whose
-    /// snapshots differ for a moment must not play ball with a packet.
+    /// from other workers and are this worker's, whatever its own snapshots say: two workers whose
+    /// snapshots differ for a moment must not play ball with a packet. But they begin no conn here
+    /// that would be another's.
     ///
     /// # Panics
     /// If the window is longer than [`WINDOW`].
@@ -136,7 +137,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let alone = self.tables.slot_map.workers() == 1;
         for (place, lane) in lanes.iter_mut().enumerate() {
             let Fate::Flow(flow) = &mut lane.fate else { continue };
-            if !alone && place >= handed_in {
+            flow.handed_in = place < handed_in;
+            if !alone && !flow.handed_in {
                 let owner = self.tables.owner(&flow.headers.key);
                 if owner != self.worker {
                     lane.fate = Fate::Decided(Verdict::HandOver(owner));

@@ -26,6 +26,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out: &mut Outbox<P>,
     ) -> Verdict {
         let headers = &flow.headers;
+        if flow.handed_in && self.tables.owner(&headers.key) != self.worker {
+            return Verdict::Drop(DropReason::Strayed);
+        }
         if flow.cut {
             return Verdict::Drop(DropReason::BadL4Header);
         }
