@@ -89,6 +89,32 @@ fn with_fewer_queues_than_workers_frames_leave_through_the_right_port() {
     }
 }
 
+/// A worker that has not read of a new VIP yet takes a client's packet for a reply and hands it to
+/// the wrong worker.
+#[test]
+fn no_conn_begins_at_a_worker_that_will_not_be_its_owner() {
+    let mut rig = workers(2, 2);
+    let vip = (VIP + 1..).find(|&vip| owner::slot(vip, 80) % 2 == 1).unwrap();
+    let port = (4000..).find(|&port| owner_of(port, 2) == 0).unwrap();
+    rig.add(tcp(vip, 80), Gatewaying, 1);
+    rig.publish_quietly();
+    rig.machine.step(1, rig.now);
+    let syn = Frame::tcp(CLIENT, port, vip, 80);
+    rig.machine.feed(C, 0, &syn.build());
+    rig.machine.worker_mut(0).turn(rig.now);
+    rig.machine.step(1, rig.now);
+    rig.machine.check();
+    assert_eq!(rig.machine.totals().dropped[DropReason::Strayed.index()], 1);
+    assert!(rig.machine.take_sent().is_empty());
+    // When both have read of it, it has its owner.
+    rig.machine.step(0, rig.now);
+    rig.machine.feed(C, 1, &syn.build());
+    rig.machine.settle(rig.now);
+    assert_eq!([0, 1].map(|worker| rig.machine.conns(worker).len()), [1, 0]);
+    let (dst, src) = to_server(1);
+    assert_eq!(rig.machine.take_sent(), [(S, syn.ttl(63).macs(dst, src).build())]);
+}
+
 #[test]
 fn a_full_ring_drops_what_it_does_not_take() {
     let mut rig = workers(2, 2);

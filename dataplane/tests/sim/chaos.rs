@@ -16,6 +16,7 @@ use dataplane::testing::control::{Control, Server};
 use dataplane::testing::machine::{Machine, MachineConfig};
 use dataplane::testing::{Frame, Rng, to_hex, verify};
 use dataplane::time::Tick;
+use dataplane::verdict::DropReason;
 use dataplane::wire::tcp::flags::{FIN, RST, SYN};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -39,6 +40,7 @@ pub struct Met {
     pub moved: u64,
     pub adopted: u64,
     pub half_applied: u64,
+    pub strayed: u64,
 }
 
 impl Met {
@@ -51,12 +53,23 @@ impl Met {
             moved: self.moved + other.moved,
             adopted: self.adopted + other.adopted,
             half_applied: self.half_applied + other.half_applied,
+            strayed: self.strayed + other.strayed,
         }
     }
 
     pub fn assert_all(&self) {
-        let Met { handed_over, evicted, table_full, tx_full, moved, adopted, half_applied } = *self;
-        let all = [handed_over, evicted, table_full, tx_full, moved, adopted, half_applied];
+        let Met {
+            handed_over,
+            evicted,
+            table_full,
+            tx_full,
+            moved,
+            adopted,
+            half_applied,
+            strayed,
+        } = *self;
+        let all =
+            [handed_over, evicted, table_full, tx_full, moved, adopted, half_applied, strayed];
         assert!(all.iter().all(|&count| count > 0), "not all has happened: {self:?}");
     }
 }
@@ -287,8 +300,9 @@ impl Chaos {
     fn retire(&mut self) {
         let totals = self.machine.totals();
         self.met.handed_over += totals.handed_in;
-        self.met.table_full += totals.dropped[dataplane::verdict::DropReason::TableFull.index()];
-        self.met.tx_full += totals.dropped[dataplane::verdict::DropReason::TxFull.index()];
+        self.met.table_full += totals.dropped[DropReason::TableFull.index()];
+        self.met.tx_full += totals.dropped[DropReason::TxFull.index()];
+        self.met.strayed += totals.dropped[DropReason::Strayed.index()];
         for worker in 0..self.config.workers {
             self.met.evicted += self.machine.counters(worker).evicted.load(Relaxed);
         }
@@ -339,7 +353,7 @@ impl Chaos {
             leaving.frames(1500, macs)[0] == normal(frame)
         };
         let source = u16::from_be_bytes([frame[34], frame[35]]);
-        let right = [net::VIP, net::VIP2].into_iter().any(|vip| fits(vip, source));
+        let right = [net::VIP, net::VIP2, net::VIP3].into_iter().any(|vip| fits(vip, source));
         assert!(right, "{segment:?} became {}", to_hex(frame));
         self.hosts.at_client(FlowKey {
             src: segment.key.dst,
@@ -360,6 +374,7 @@ impl Chaos {
         let alive = self.machine.live_packets() as u64;
         assert_eq!(alive, waiting + in_rings + totals.held, "buffers alive");
         let conns = tables::conns(&self.machine);
+        tables::check_owners(&self.machine, &conns);
         tables::check_counts(&self.machine, &self.control, &conns);
         self.check_moves(&conns);
         self.check_thresholds();

@@ -8,7 +8,6 @@ use super::tables;
 use dataplane::counters::{DestTotals, Tally};
 use dataplane::flow::FlowKey;
 use dataplane::ids::PortId;
-use dataplane::owner;
 use dataplane::testing::control::Control;
 use dataplane::testing::machine::{Machine, MachineConfig};
 use dataplane::testing::{Rng, to_hex, verify};
@@ -210,9 +209,8 @@ impl Exact {
         let table = tables::conns(&self.machine);
         tables::check_counts(&self.machine, &self.control, &table);
         let mut found = 0;
-        for (key, (worker, conn)) in &table {
-            let slot = usize::from(owner::slot(key.src, key.sport));
-            assert_eq!(slot % self.machine.workers(), *worker, "the owner of {key:?}");
+        tables::check_owners(&self.machine, &table);
+        for (key, (_, conn)) in &table {
             let Some(model) = self.model.conns.get(key) else {
                 assert!(conn.is_expired(self.now), "the model has no {conn:?}");
                 continue;

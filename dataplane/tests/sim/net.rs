@@ -16,6 +16,8 @@ pub const MAC_DS: [u8; 6] = [2, 0, 0, 0, 0x0d, 2];
 pub const ROUTER: u32 = 0x0a00_0002;
 pub const VIP: u32 = 0x0a00_0064;
 pub const VIP2: u32 = 0x0a00_0065;
+/// Not virtual until its service comes, in the middle of a story.
+pub const VIP3: u32 = 0x0a00_0066;
 pub const REAL_SERVERS: u32 = 5;
 
 pub fn rip(n: u32) -> u32 {
@@ -40,7 +42,7 @@ pub fn kinds() -> [Kind; 6] {
         kind(tcp(VIP2, 0), Rr, Some(Masq), 0),
         kind(udp(VIP, 53), Lc, Some(Masq), 5353),
         kind(udp(VIP2, 54), Wlc, Some(Ipip), 54),
-        kind(tcp(VIP2, 90), Wlc, None, 9090),
+        kind(tcp(VIP3, 90), Wlc, None, 9090),
     ]
 }
 
@@ -78,8 +80,8 @@ pub fn control(rng: &mut Rng, many_servers: bool) -> Control {
     for n in 0..REAL_SERVERS {
         control.neighbor(rip(n), InterfaceId(1), mac(n, 0));
     }
-    for kind in kinds() {
-        bring_back(&mut control, &kind, rng, many_servers);
+    for kind in kinds().iter().take(5) {
+        bring_back(&mut control, kind, rng, many_servers);
     }
     control
 }

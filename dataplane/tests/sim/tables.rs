@@ -3,6 +3,7 @@
 use dataplane::conn::Conn;
 use dataplane::flow::FlowKey;
 use dataplane::ids::DestId;
+use dataplane::owner;
 use dataplane::proto;
 use dataplane::testing::control::Control;
 use dataplane::testing::machine::Machine;
@@ -23,6 +24,14 @@ pub fn conns(machine: &Machine) -> Conns {
         }
     }
     all
+}
+
+/// Every conn is on the worker that its client end's slot names, slots being dealt in turn.
+pub fn check_owners(machine: &Machine, conns: &Conns) {
+    for (key, (worker, _)) in conns {
+        let slot = usize::from(owner::slot(key.src, key.sport));
+        assert_eq!(slot % machine.workers(), *worker, "the owner of {key:?}");
+    }
 }
 
 /// Active and inactive conns by worker and destination equal a recount, and what workers share
