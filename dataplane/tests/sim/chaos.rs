@@ -3,6 +3,7 @@
 //! After every step the invariants hold all the same.
 
 use super::hosts::Hosts;
+use super::met::Met;
 use super::model::from_server;
 use super::net;
 use super::segment::{Segment, normal, serial};
@@ -29,50 +30,6 @@ const AMPLE: usize = 1000;
 const MAX_UNREAD: usize = 15;
 /// Packets in the machine from which on no more are fed.
 const MAX_WAITING: usize = 200;
-
-/// What a seed turned out to be, so that a test can say that it met what it is about.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Met {
-    pub handed_over: u64,
-    pub evicted: u64,
-    pub table_full: u64,
-    pub tx_full: u64,
-    pub moved: u64,
-    pub adopted: u64,
-    pub half_applied: u64,
-    pub strayed: u64,
-}
-
-impl Met {
-    pub fn plus(self, other: Met) -> Met {
-        Met {
-            handed_over: self.handed_over + other.handed_over,
-            evicted: self.evicted + other.evicted,
-            table_full: self.table_full + other.table_full,
-            tx_full: self.tx_full + other.tx_full,
-            moved: self.moved + other.moved,
-            adopted: self.adopted + other.adopted,
-            half_applied: self.half_applied + other.half_applied,
-            strayed: self.strayed + other.strayed,
-        }
-    }
-
-    pub fn assert_all(&self) {
-        let Met {
-            handed_over,
-            evicted,
-            table_full,
-            tx_full,
-            moved,
-            adopted,
-            half_applied,
-            strayed,
-        } = *self;
-        let all =
-            [handed_over, evicted, table_full, tx_full, moved, adopted, half_applied, strayed];
-        assert!(all.iter().all(|&count| count > 0), "not all has happened: {self:?}");
-    }
-}
 
 pub struct Chaos {
     machine: Machine,

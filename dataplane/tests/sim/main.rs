@@ -8,6 +8,7 @@ mod chaos;
 mod crowd;
 mod exact;
 mod hosts;
+mod met;
 mod model;
 mod net;
 mod segment;
@@ -87,7 +88,7 @@ fn three_workers_send_the_frames_that_one_sends() {
 
 #[test]
 fn the_invariants_hold_in_any_order_with_full_tables_and_after_being_killed() {
-    let all = Cell::new(chaos::Met::default());
+    let all = Cell::new(met::Met::default());
     let all = std::panic::AssertUnwindSafe(&all);
     for_seeds(300..360, |seed| all.set(all.get().plus(chaos::run(seed, 500))));
     if setting("SIM_SEEDS", 60) >= 60 {
