@@ -49,7 +49,7 @@ named_enum! {
         TtlExceeded = "ttl_exceeded",
         /// Larger than the next hop's MTU with DF set; the sender gets fragmentation-needed.
         FragNeeded = "frag_needed",
-        /// Larger than the MTU and could not be fragmented for want of buffers.
+        /// Larger than the MTU and could not be fragmented: no buffers, or too many fragments.
         FragNoBuffer = "frag_no_buffer",
         /// No destination available; the client gets port-unreachable.
         NoDestination = "no_destination",

@@ -139,6 +139,7 @@ fn start_worker(
         wishes: shared.wishes.clone(),
         slot_map: shared.slot_map.clone(),
         pool: shared.pool.clone(),
+        ip_id: first_ip_id(worker, config.workers.count),
     };
     let wiring = Wiring {
         shares: own.shares,
@@ -173,6 +174,11 @@ fn table(config: &Config) -> TableConfig {
         secret: ahash_secret(),
         huge_pages: config.table.huge_pages,
     }
+}
+
+/// Identifications of workers begin at equal distances.
+fn first_ip_id(worker: usize, workers: usize) -> u16 {
+    (worker * (usize::from(u16::MAX) + 1) / workers) as u16
 }
 
 /// A secret that the system's randomness gives: ahash's keys are made of it.

@@ -59,7 +59,6 @@ impl Sysctls {
         match key {
             "conn_reuse_mode" => settings.conn_reuse_mode = value as u8,
             "expire_nodest_conn" => settings.expire_nodest_conn = value != 0,
-            "nat_icmp_send" => settings.nat_icmp_send = value != 0,
             "pmtu_disc" => settings.pmtu_disc = value != 0,
             "sloppy_tcp" => settings.sloppy_tcp = value != 0,
             _ => return false,
@@ -73,7 +72,6 @@ impl Sysctls {
         let rows = [
             ("conn_reuse_mode", i64::from(settings.conn_reuse_mode)),
             ("expire_nodest_conn", i64::from(settings.expire_nodest_conn)),
-            ("nat_icmp_send", i64::from(settings.nat_icmp_send)),
             ("pmtu_disc", i64::from(settings.pmtu_disc)),
             ("sloppy_tcp", i64::from(settings.sloppy_tcp)),
         ];

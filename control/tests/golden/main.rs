@@ -61,7 +61,7 @@ fn masq_forwards_as_the_kernel_does() {
 #[test]
 fn gatewaying_and_ipip_forward_as_the_kernel_does() {
     let seen = replay_all(&["dr_v4", "tun_ipip_v4"]);
-    assert_eq!((seen.traces, seen.skipped), (2, 8));
+    assert_eq!((seen.traces, seen.skipped), (3, 12));
     assert!(seen.frames > 80 && seen.listings > 8, "{seen:?}");
     assert_eq!(seen.by_linux, [0; linux::Answer::COUNT], "nothing is left to Linux");
 }

@@ -136,11 +136,15 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return self.refuse_client(packet, headers, id, IcmpError::TimeExceeded, out);
         }
         let Some(method) = conn.flags.method() else { return Verdict::Punt(PuntClass::Rest) };
-        let mtu = match method {
-            ForwardingMethod::Ipip => ipip::tunnel_mtu(hop.mtu),
-            ForwardingMethod::Masq | ForwardingMethod::Gatewaying => hop.mtu,
+        let (mtu, whole) = match method {
+            // Without `pmtu_disc` the outer packet is cut instead of the inner one refused.
+            ForwardingMethod::Ipip => {
+                let pmtu_disc = self.tables.services.settings.pmtu_disc;
+                (ipip::tunnel_mtu(hop.mtu), headers.df && pmtu_disc)
+            }
+            ForwardingMethod::Masq | ForwardingMethod::Gatewaying => (hop.mtu, headers.df),
         };
-        if headers.df && !forward::fits(headers.ip_len, mtu) {
+        if whole && !forward::fits(headers.ip_len, mtu) {
             let direction = Direction::Inbound;
             let error = IcmpError::FragmentationNeeded { mtu, direction };
             return self.refuse_client(packet, headers, id, error, out);
@@ -153,8 +157,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             }
             ForwardingMethod::Gatewaying => gatewaying::forward(packet, headers),
             ForwardingMethod::Ipip => {
-                let (rip, ip_id) = (conn.rip, self.next_ip_id());
-                if !ipip::encapsulate(packet, headers, hop.local, rip, ip_id) {
+                let rip = conn.rip;
+                let outer_id = (!whole).then(|| self.next_ip_id());
+                if !ipip::encapsulate(packet, headers, hop.local, rip, outer_id) {
                     return Verdict::Drop(DropReason::NoHeadroom);
                 }
                 ip_len += ipip::OVERHEAD;

@@ -55,6 +55,9 @@ pub struct Setup<L> {
     pub slot_map: Arc<SlotMap>,
     /// Buffers for fragments.
     pub pool: L,
+    /// Where its identifications of IPv4 headers begin: workers that begin far apart do not give
+    /// one to two datagrams of the same addresses at the same time.
+    pub ip_id: u16,
 }
 
 /// All that one worker knows and decides; owns its conns by value.
@@ -87,7 +90,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             held: Held::new(),
             pool: setup.pool,
             now: Tick::default(),
-            ip_id: 0,
+            ip_id: setup.ip_id,
         }
     }
 
@@ -106,6 +109,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out: &mut Outbox<P>,
     ) {
         self.now = now;
+        out.fragments_left = WINDOW;
         let mut lanes: ArrayVec<Lane, WINDOW> = ArrayVec::new();
         self.parse(window, &mut lanes);
         self.owner(&mut lanes, handed_in);

@@ -11,7 +11,7 @@ use crate::parse::Headers;
 use crate::proto::tcp::state;
 use crate::punt;
 use crate::service::{Dest, ForwardingMethod};
-use crate::verdict::{DropReason, Verdict};
+use crate::verdict::{DropReason, PuntClass, Verdict};
 use crate::wire::tcp::flags;
 
 /// Source port of FTP data, whose conns are never scheduled (`ip_vs_schedule`, `ip_vs_core.c`).
@@ -33,10 +33,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return Verdict::Drop(DropReason::BadL4Header);
         }
         let Some(index) = self.tables.services.lookup(&headers.key) else {
-            return Verdict::Punt(punt::class_of_flow(headers));
+            return self.punt_flow(headers);
         };
         if !self.may_begin(headers) {
-            return Verdict::Punt(punt::class_of_flow(headers));
+            return self.punt_flow(headers);
         }
         let Some(dest) = self.schedule(index) else {
             return self.refuse(packet, headers, IcmpError::PortUnreachable, None, out);
@@ -62,6 +62,13 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
                 })
             }
         }
+    }
+
+    /// Linux's. What looks like an answer to the director's own session is none if it goes to a
+    /// virtual address: a flood of ACKs must not share the way of BGP.
+    fn punt_flow(&self, headers: &Headers) -> Verdict {
+        let to_vip = self.tables.services.is_vip(headers.key.dst);
+        Verdict::Punt(if to_vip { PuntClass::Rest } else { punt::class_of_flow(headers) })
     }
 
     /// Whether a packet may begin a conn: TCP wants SYN without RST, or with `sloppy_tcp`

@@ -3,11 +3,12 @@
 use crate::counters::Tally;
 use crate::handover::Handed;
 use crate::ids::{InterfaceId, PortId, WorkerId};
-use crate::limits::{MAX_FRAGMENTS, MAX_HELD, MAX_PORTS, WINDOW};
+use crate::limits::{BURST, MAX_FRAGMENTS, MAX_HELD, MAX_PORTS, WINDOW};
 use crate::verdict::PuntClass;
 
-/// Room for what one window can become: every packet in two fragments, and all held ones released.
-const ROOM: usize = 2 * WINDOW + MAX_HELD;
+/// Room for what one turn can bring: finished packets of other workers and of the twins, a window,
+/// the fragments beyond it, and all held packets released.
+const ROOM: usize = 3 * WINDOW + BURST + MAX_HELD;
 
 /// A window's packets by where they go, and the tally of what became of them.
 pub struct Outbox<P> {
@@ -19,6 +20,8 @@ pub struct Outbox<P> {
     pub punts: Vec<(PuntClass, InterfaceId, P)>,
     /// Fragments that share the fate of the packet just processed.
     pub followers: Vec<P>,
+    /// Fragments that may still be made in this window, at most [`WINDOW`].
+    pub fragments_left: usize,
     /// What the window did.
     pub tally: Tally,
 }
@@ -31,6 +34,7 @@ impl<P> Outbox<P> {
             workers: (0..workers).map(|_| Vec::with_capacity(ROOM)).collect(),
             punts: Vec::with_capacity(ROOM),
             followers: Vec::with_capacity(MAX_FRAGMENTS),
+            fragments_left: WINDOW,
             tally: Tally::default(),
         }
     }

@@ -7,6 +7,7 @@ use crate::forward::icmp_error::{self, IcmpError};
 use crate::forward::{self, fragment, link};
 use crate::ids::DestId;
 use crate::io::{Packet, Pool};
+use crate::limits::MAX_FRAGMENTS;
 use crate::nexthop::{NextHop, NextHopState, NextHops, ResolveRequest};
 use crate::parse::Headers;
 use crate::verdict::{DropReason, Verdict};
@@ -27,10 +28,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return Verdict::Drop(DropReason::NoRoute);
         }
         if !forward::fits(ip_len, hop.mtu) {
-            let parts = &mut out.followers;
-            if !fragment::fragment(packet, l3.into(), hop.mtu, &mut self.pool, parts) {
+            let (parts, limit) = (&mut out.followers, out.fragments_left.min(MAX_FRAGMENTS));
+            if !fragment::fragment(packet, l3.into(), hop.mtu, &mut self.pool, parts, limit) {
                 return Verdict::Drop(DropReason::FragNoBuffer);
             }
+            out.fragments_left -= parts.len();
             out.tally.made += parts.len() as u64;
             for part in parts {
                 address(part, l3, hop);

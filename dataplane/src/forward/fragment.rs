@@ -12,8 +12,8 @@ const OPTION_COPIED: u8 = 0x80;
 
 /// Cuts the frame in `packet`, whose IP packet at `l3` has no DF and is larger than `mtu`, into
 /// fragments of at most `mtu` bytes. The first stays in `packet`; the others, link header included,
-/// come from `pool` and are appended to `rest` in order. `false`, and nothing changed, if the pool
-/// has too few or `mtu` leaves no room for data.
+/// come from `pool` and are appended to `rest` in order, at most `limit` of them. `false`, and nothing
+/// changed, if there would be more, the pool has too few or `mtu` leaves no room for data.
 #[must_use]
 pub fn fragment<P: Pool>(
     packet: &mut P::Packet,
@@ -21,6 +21,7 @@ pub fn fragment<P: Pool>(
     mtu: u16,
     pool: &mut P,
     rest: &mut Vec<P::Packet>,
+    limit: usize,
 ) -> bool {
     let ip = &packet.bytes()[l3..];
     let (header_len, total) = (ipv4::header_len(ip), usize::from(ipv4::total_len(ip)));
@@ -34,7 +35,9 @@ pub fn fragment<P: Pool>(
         // The last one needs no multiple of eight.
         let left = total - header_len - at;
         let len = if left > usize::from(mtu) - header_len { room } else { left };
-        let Some(piece) = later_fragment(packet, l3, at, len, pool) else {
+        let allowed = rest.len() - before < limit;
+        let piece = if allowed { later_fragment(packet, l3, at, len, pool) } else { None };
+        let Some(piece) = piece else {
             rest.truncate(before);
             return false;
         };
@@ -111,7 +114,7 @@ mod tests {
         let l3 = if frame[12] == 0x81 { 18 } else { 14 };
         let mut packet = SimPacket::new(frame, PortId(3));
         let (mut pool, mut rest) = (SimPool::new(64), Vec::new());
-        assert!(fragment(&mut packet, l3, mtu, &mut pool, &mut rest));
+        assert!(fragment(&mut packet, l3, mtu, &mut pool, &mut rest, 64));
         assert!(rest.iter().all(|piece| piece.port() == PortId(3)));
         [packet].iter().chain(&rest).map(|piece| piece.bytes().to_vec()).collect()
     }
@@ -177,8 +180,8 @@ mod tests {
         let mut pool = SimPool::new(3);
         let mut packet = pool.packet(&frame, PortId(0));
         let mut rest = vec![pool.alloc().expect("one of three")];
-        assert!(!fragment(&mut packet, 14, 300, &mut pool, &mut rest));
-        assert!(!fragment(&mut packet, 14, 27, &mut pool, &mut rest));
+        assert!(!fragment(&mut packet, 14, 300, &mut pool, &mut rest, 64));
+        assert!(!fragment(&mut packet, 14, 27, &mut pool, &mut rest, 64));
         assert_frames_equal(packet.bytes(), &frame, "uncut");
         assert_eq!((rest.len(), pool.live()), (1, 2));
     }

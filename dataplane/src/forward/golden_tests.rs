@@ -128,12 +128,13 @@ fn ipip_equals_the_kernels_and_so_do_its_fragments_and_errors() {
             let error = IcmpError::FragmentationNeeded { mtu, direction };
             return refuse(exchange, headers, packet, error, VIP);
         }
-        assert!(ipip::encapsulate(&mut packet, headers, LOCAL, RIP, id_of(exchange)));
+        let id = (!headers.df).then(|| id_of(exchange));
+        assert!(ipip::encapsulate(&mut packet, headers, LOCAL, RIP, id));
         let mut rest = Vec::new();
         if !fits(headers.ip_len, mtu) {
             fragmented += 1;
             let l3 = headers.l3.into();
-            assert!(fragment::fragment(&mut packet, l3, MTU, &mut SimPool::new(4), &mut rest));
+            assert!(fragment::fragment(&mut packet, l3, MTU, &mut SimPool::new(4), &mut rest, 64));
         }
         rest.insert(0, packet);
         rest
@@ -155,7 +156,7 @@ fn in_pieces(mut packet: SimPacket, headers: &Headers, mtu: u16) -> Vec<SimPacke
     let mut rest = Vec::new();
     if !fits(headers.ip_len, mtu) {
         let l3 = headers.l3.into();
-        assert!(fragment::fragment(&mut packet, l3, mtu, &mut SimPool::new(4), &mut rest));
+        assert!(fragment::fragment(&mut packet, l3, mtu, &mut SimPool::new(4), &mut rest, 64));
     }
     rest.insert(0, packet);
     rest

@@ -16,9 +16,10 @@ pub fn tunnel_mtu(mtu: u16) -> u16 {
 }
 
 /// Takes one from the inner time to live, which must be more than 1, and puts an outer header from
-/// `local` to `rip` (host order) in front: TTL of the inner header after that, TOS and DF of the
-/// inner, identification 0 with DF and `id` without. `false`, and nothing changed but padding, if
-/// there is no headroom or the length does not fit 16 bits.
+/// `local` to `rip` (host order) in front: TTL of the inner header after that, TOS of the inner.
+/// With an `id` the outer packet has it and may be fragmented on its way; without one it has DF and
+/// identification 0. `false`, and nothing changed but padding, if there is no headroom or the
+/// length does not fit 16 bits.
 #[inline]
 #[must_use]
 pub fn encapsulate<P: Packet>(
@@ -26,7 +27,7 @@ pub fn encapsulate<P: Packet>(
     headers: &Headers,
     local: u32,
     rip: u32,
-    id: u16,
+    id: Option<u16>,
 ) -> bool {
     let inner_at = usize::from(headers.l3) + ipv4::MIN_LEN;
     let Some(total_len) = headers.ip_len.checked_add(OVERHEAD) else { return false };
@@ -41,8 +42,8 @@ pub fn encapsulate<P: Packet>(
     let outer = Template {
         tos: headers.tos,
         total_len,
-        id: if headers.df { 0 } else { id },
-        fragment: if headers.df { ipv4::DF } else { 0 },
+        id: id.unwrap_or(0),
+        fragment: if id.is_none() { ipv4::DF } else { 0 },
         ttl: headers.ttl - 1,
         proto: protocol::IPIP,
         src: local,
@@ -77,7 +78,8 @@ mod tests {
                 let inner = with(Frame::udp(1, 2, 3, 4)).id(5).tos(0xb9).payload(b"odd");
                 let came = tag(inner.clone()).padding(20).build();
                 let mut packet = SimPacket::new(&came, PortId(0));
-                assert!(encapsulate(&mut packet, &headers(&came), LOCAL, RIP, 77));
+                let outer_id = (!df).then_some(77);
+                assert!(encapsulate(&mut packet, &headers(&came), LOCAL, RIP, outer_id));
                 let payload = inner.ttl(63).build_ip();
                 let outer = with(Frame::raw(LOCAL, RIP, 4, &payload)).id(id).tos(0xb9).ttl(63);
                 assert_frames_equal(packet.bytes(), &tag(outer).build(), "ipip");
@@ -92,7 +94,7 @@ mod tests {
         assert!(packet.grow_front(HEADROOM - 19));
         packet.bytes_mut()[..came.len()].copy_from_slice(&came);
         packet.truncate(came.len());
-        assert!(!encapsulate(&mut packet, &headers(&came), LOCAL, RIP, 0));
+        assert!(!encapsulate(&mut packet, &headers(&came), LOCAL, RIP, None));
         assert_frames_equal(packet.bytes(), &came, "no headroom");
     }
 }

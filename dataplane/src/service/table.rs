@@ -53,8 +53,6 @@ pub struct Settings {
     pub sloppy_tcp: bool,
     /// Packets with DF that are too big for the path are answered with fragmentation-needed.
     pub pmtu_disc: bool,
-    /// A real server's packet that belongs to no conn is answered with port-unreachable.
-    pub nat_icmp_send: bool,
 }
 
 impl Default for Settings {
@@ -65,7 +63,6 @@ impl Default for Settings {
             expire_nodest_conn: false,
             sloppy_tcp: false,
             pmtu_disc: true,
-            nat_icmp_send: false,
         }
     }
 }

@@ -112,6 +112,7 @@ impl Machine {
                 wishes: machine.wishes.clone(),
                 slot_map: slot_map.clone(),
                 pool: machine.pool.clone(),
+                ip_id: 0,
             };
             let wiring = machine.wire(config, worker, hand_over);
             machine.workers.push(Worker::new(setup, wiring));

@@ -141,13 +141,13 @@ fn check_tunnel(frame: &[u8], headers: &Headers) {
     let mut direct = packet(frame);
     gatewaying::forward(&mut direct, headers);
     let mut tunnelled = packet(frame);
-    assert!(ipip::encapsulate(&mut tunnelled, headers, 1, 2, 3));
+    assert!(ipip::encapsulate(&mut tunnelled, headers, 1, 2, Some(3)));
     assert_eq!(&tunnelled.bytes()[l3 + 20..], &direct.bytes()[l3..]);
     assert!(verify(tunnelled.bytes()).is_some_and(|checks| checks.ip));
     let (mut pool, mut rest) = (SimPool::new(64), Vec::new());
     let data = direct.bytes()[headers.l4.into()..].to_vec();
     if !forward::fits(headers.ip_len, 148) {
-        assert!(fragment::fragment(&mut direct, l3, 148, &mut pool, &mut rest));
+        assert!(fragment::fragment(&mut direct, l3, 148, &mut pool, &mut rest, 64));
         let pieces = std::iter::once(&direct).chain(&rest);
         let joined: Vec<u8> = pieces.flat_map(|piece| piece_data(piece, l3)).copied().collect();
         assert_eq!(joined, data);
