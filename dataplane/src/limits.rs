@@ -42,7 +42,7 @@ pub const PUNT_RING: [usize; crate::verdict::PuntClass::COUNT] = [512, 512, 256,
 /// Room of the ring from the kernel twins to one worker.
 pub const FROM_TWIN_RING: usize = 512;
 
-/// Expired or re-filed conns a turn of the worker's loop handles at most.
+/// Conns that a turn of the worker's loop looks at for expiry at most, besides two for each packet.
 pub const EXPIRE_BATCH: usize = 64;
 
 /// Bytes of a quoted packet in an ICMP error: the whole error is at most 576 bytes

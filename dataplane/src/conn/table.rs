@@ -188,18 +188,20 @@ impl ConnTable {
         Ok(())
     }
 
-    /// Removes the oldest half-open one of the next [`EVICTION_PROBES`] conns. Of a full table only
-    /// the spare entries hold none, so the search is bounded.
+    /// Removes one whose time is over, else the oldest half-open one, of the next
+    /// [`EVICTION_PROBES`] conns. Of a full table only the spare entries hold none, so the search is
+    /// bounded.
     fn evict(&mut self, now: Tick, evicted: &mut impl FnMut(&Conn)) -> Result<(), InsertError> {
-        let mut oldest: Option<(u32, ConnId)> = None;
+        let mut oldest: Option<((bool, u32), ConnId)> = None;
         let mut probes = EVICTION_PROBES.min(self.live);
         while probes > 0 {
             let conn = &self.entries[self.probe];
             probes -= usize::from(conn.is_live());
-            if conn.is_live() && conn.is_half_open() {
-                let age = now.since(conn.last_seen);
-                if oldest.is_none_or(|(most, _)| age > most) {
-                    oldest = Some((age, ConnId(self.probe as u32)));
+            let over = conn.is_live() && conn.is_expired(now);
+            if over || conn.is_live() && conn.is_half_open() {
+                let rank = (over, now.since(conn.last_seen));
+                if oldest.is_none_or(|(most, _)| rank > most) {
+                    oldest = Some((rank, ConnId(self.probe as u32)));
                 }
             }
             self.probe = if self.probe + 1 == self.entries.len() { 0 } else { self.probe + 1 };

@@ -233,7 +233,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         expired
     }
 
-    fn end(&mut self, id: ConnId) {
+    pub(super) fn end(&mut self, id: ConnId) {
         let conn = self.conns.remove(id);
         self.accounts.conn_ends(&conn, &self.tables.services);
         self.tables.load_changed(conn.dest);

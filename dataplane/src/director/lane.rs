@@ -1,6 +1,7 @@
 //! What the stages know of one packet of the window.
 
 use crate::conn::{Candidate, ConnTable, KeyHash};
+use crate::flow::protocol;
 use crate::ids::InterfaceId;
 use crate::interface::Interfaces;
 use crate::io::Packet;
@@ -84,7 +85,9 @@ fn fate(parsed: Parsed, ours: bool, services: &ServiceTable, conns: &ConnTable) 
     match parsed {
         Parsed::Flow(headers) if ours => flow(headers, false),
         Parsed::CutFlow(headers) if ours => flow(headers, true),
-        Parsed::Fragment(fragment) if ours && services.is_vip(fragment.dst) => {
+        Parsed::Fragment(fragment)
+            if ours && is_flow(fragment.proto) && services.is_vip(fragment.dst) =>
+        {
             Fate::Decided(Verdict::Drop(DropReason::Fragment))
         }
         other => Fate::Decided(match punt::class(&other) {
@@ -92,6 +95,11 @@ fn fate(parsed: Parsed, ours: bool, services: &ServiceTable, conns: &ConnTable) 
             None => Verdict::Drop(DropReason::BadL4Header),
         }),
     }
+}
+
+/// Fragments of other protocols, such as a large ping's, are Linux's as their whole datagrams are.
+fn is_flow(proto: u8) -> bool {
+    matches!(proto, protocol::TCP | protocol::UDP)
 }
 
 fn vlan(parsed: &Parsed) -> u16 {

@@ -26,7 +26,7 @@ use crate::flow::Direction;
 use crate::ids::WorkerId;
 use crate::interface::Interfaces;
 use crate::io::{Packet, Pool};
-use crate::limits::{EXPIRE_BATCH, WINDOW};
+use crate::limits::WINDOW;
 use crate::nexthop::ResolveRequest;
 use crate::owner::SlotMap;
 use crate::time::Tick;
@@ -203,15 +203,20 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
     }
 
-    /// Ends conns whose time has come, in bounded batches, and lets held packets go or drops them.
-    pub fn housekeep(&mut self, now: Tick, out: &mut Outbox<P>) {
-        self.now = now;
+    /// Ends conns whose time has come; looks at `budget` of those that are due for a look. To be
+    /// called every turn: a worker that is busy making conns must not fall behind ending them.
+    pub fn expire(&mut self, now: Tick, budget: usize) {
         let (accounts, tables) = (&self.accounts, &mut self.tables);
-        self.conns.expire(now, EXPIRE_BATCH, |_| false, &mut |conn| {
+        self.conns.expire(now, budget, |_| false, &mut |conn| {
             accounts.conn_ends(conn, &tables.services);
             tables.load_changed(conn.dest);
         });
         self.conns.end_window();
+    }
+
+    /// Lets held packets go, or drops them when they have waited too long.
+    pub fn housekeep(&mut self, now: Tick, out: &mut Outbox<P>) {
+        self.now = now;
         self.release_held(out);
         self.accounts.counters().conns.store(self.conns.len() as u64, RELAXED);
     }

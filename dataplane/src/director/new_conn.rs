@@ -2,8 +2,8 @@
 
 use super::lane::Flow;
 use super::{Director, Outbox};
-use crate::conn::{Conn, ConnFlags, InsertError, NewConn};
-use crate::flow::protocol;
+use crate::conn::{Conn, ConnFlags, ConnId, InsertError, NewConn};
+use crate::flow::{FlowKey, protocol};
 use crate::forward::icmp_error::IcmpError;
 use crate::forward::masq;
 use crate::io::{Packet, Pool};
@@ -42,13 +42,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return self.refuse(packet, headers, IcmpError::PortUnreachable, None, out);
         };
         let new = self.new_conn(headers, &dest);
-        let (accounts, tables, now) = (&self.accounts, &mut self.tables, self.now);
-        let mut gave_way = |conn: &Conn| {
-            accounts.conn_gave_way(conn, &tables.services, now);
-            tables.load_changed(conn.dest);
-        };
-        let inserted = self.conns.insert(&new, now, &mut gave_way);
-        match inserted {
+        match self.insert(&new) {
             Ok(id) => {
                 self.accounts.conn_begins(dest.id);
                 self.tables.load_changed(dest.id);
@@ -71,16 +65,51 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         Verdict::Punt(if to_vip { PuntClass::Rest } else { punt::class_of_flow(headers) })
     }
 
-    /// Whether a packet may begin a conn: TCP wants SYN without RST, or with `sloppy_tcp`
-    /// anything but RST (`tcp_conn_schedule`, `ip_vs_proto_tcp.c`).
+    /// Whether a packet may begin a conn: not from FTP's data port; TCP wants SYN without RST, or
+    /// with `sloppy_tcp` anything but RST (`tcp_conn_schedule`, `ip_vs_proto_tcp.c`).
     fn may_begin(&self, headers: &Headers) -> bool {
-        if headers.key.proto != protocol::TCP {
+        let with = headers.tcp_flags;
+        let opens = || {
+            with & flags::RST == 0
+                && (with & flags::SYN != 0 || self.tables.services.settings.sloppy_tcp)
+        };
+        headers.key.sport != FTP_DATA && (headers.key.proto != protocol::TCP || opens())
+    }
+
+    /// Inserts a conn. If a closed one has its reply tuple, which happens when a client uses a port
+    /// again for another virtual address of the same real server, that one ends first.
+    fn insert(&mut self, new: &NewConn) -> Result<ConnId, InsertError> {
+        let first = self.try_insert(new);
+        if first != Err(InsertError::TupleTaken) || !self.end_closed_owner(new) {
+            return first;
+        }
+        self.try_insert(new)
+    }
+
+    fn try_insert(&mut self, new: &NewConn) -> Result<ConnId, InsertError> {
+        let (accounts, tables, now) = (&self.accounts, &mut self.tables, self.now);
+        let mut gave_way = |conn: &Conn| {
+            accounts.conn_gave_way(conn, &tables.services, now);
+            tables.load_changed(conn.dest);
+        };
+        self.conns.insert(new, now, &mut gave_way)
+    }
+
+    /// Ends the conn that has the reply tuple of `new`, if it is a closed one of TCP.
+    #[cold]
+    fn end_closed_owner(&mut self, new: &NewConn) -> bool {
+        let key = new.key;
+        let reply =
+            FlowKey { src: new.rip, sport: new.rport, dst: key.src, dport: key.sport, ..key };
+        let Some((id, _)) = self.conns.lookup(&reply, self.conns.hash(&reply)) else {
+            return false;
+        };
+        let closed = matches!(self.conns.get(id).state, state::TIME_WAIT | state::CLOSE);
+        if closed && key.proto == protocol::TCP {
+            self.end(id);
             return true;
         }
-        let with = headers.tcp_flags;
-        headers.key.sport != FTP_DATA
-            && with & flags::RST == 0
-            && (with & flags::SYN != 0 || self.tables.services.settings.sloppy_tcp)
+        false
     }
 
     /// Asks the service's scheduler, and the destination it names, which may just have filled up:

@@ -81,12 +81,19 @@ impl Dest {
 }
 
 impl DestShared {
-    /// Counts a conn that ended on a removed destination, which has no thresholds; returns how
-    /// many are left.
+    /// Counts a conn that ended; returns how many are left. With the last one nothing is overloaded
+    /// any more: a removed destination has no thresholds that would say so.
+    ///
+    /// A conn ends once, after it was counted; if that were ever broken, a wrong count is a smaller
+    /// harm than a worker that dies.
     pub fn conn_removed(&self) -> u32 {
-        let before = self.conns.fetch_sub(1, SeqCst);
-        assert!(before > 0, "a conn ends once, after it was counted");
-        before - 1
+        let counted = self.conns.fetch_update(SeqCst, SeqCst, |conns| conns.checked_sub(1));
+        debug_assert!(counted.is_ok(), "a conn ends once, after it was counted");
+        let left = counted.map_or(0, |before| before - 1);
+        if left == 0 {
+            self.overloaded.store(false, SeqCst);
+        }
+        left
     }
 }
 

@@ -10,7 +10,7 @@ use crate::director::{Director, Outbox, Setup};
 use crate::handover::{HandOver, Handed};
 use crate::ids::{PortId, WorkerId};
 use crate::io::{Packet, Pool, Queue};
-use crate::limits::{BURST, MAX_PORTS, WINDOW};
+use crate::limits::{BURST, EXPIRE_BATCH, MAX_PORTS, WINDOW};
 use crate::mailbox::{DumpQueue, Mailbox};
 use crate::time::Tick;
 use crate::twin_ring::{FromTwin, PuntSender};
@@ -109,6 +109,7 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
         let from_twin = self.gather_from_twin();
         let handled = self.window.len() + self.finished.len() + from_twin;
         self.director.process(&mut self.window, handed_in, now, &mut self.out);
+        self.director.expire(now, EXPIRE_BATCH + 2 * handled);
         self.transmit_finished();
         self.flush();
         self.director.gather(&mut self.out.tally);
@@ -138,7 +139,10 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
 
     fn gather_handed(&mut self) -> usize {
         let (window, finished) = (&mut self.window, &mut self.finished);
-        let taken = self.wiring.hand_over.receive(self.wiring.window, |handed| match handed {
+        // Half a window at most: a neighbour that hands over more than this worker can process
+        // must not keep it from its own queues.
+        let room = self.wiring.window.div_ceil(2);
+        let taken = self.wiring.hand_over.receive(room, |handed| match handed {
             Handed::Flow(packet) => window.push(packet),
             Handed::Finished(packet) => finished.push(packet),
         });

@@ -1,6 +1,7 @@
 //! Packets in, packets out, through the whole director: for each case the exact frames, and the
 //! counters that move - all of them, so that nothing else may.
 
+mod edges;
 mod forward;
 mod full;
 mod gather;
@@ -8,6 +9,7 @@ mod handover;
 mod hold;
 mod least;
 mod linux;
+mod pressure;
 mod refuse;
 mod rig;
 mod rules;

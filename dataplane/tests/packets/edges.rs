@@ -1,0 +1,74 @@
+//! Corners of the rules that a review came upon.
+
+use crate::rig::*;
+use dataplane::sched::SchedulerKind;
+use dataplane::service::ForwardingMethod::{Gatewaying, Masq};
+use dataplane::testing::Frame;
+use dataplane::testing::control::{Server, tcp, udp};
+use dataplane::verdict::{DropReason, PuntClass};
+use dataplane::wire::tcp::flags::{ACK, FIN, SYN};
+
+#[test]
+fn a_destination_that_comes_back_without_conns_is_not_overloaded() {
+    let key = tcp(VIP, 80);
+    let mut rig = Rig::new();
+    rig.control.service(key, SchedulerKind::Rr);
+    let server = Server::new(rip(1), 80, Gatewaying).thresholds(1, 0);
+    rig.control.server(key, server);
+    rig.publish();
+    rig.machine.feed(C, 0, &Frame::tcp(CLIENT, 4000, VIP, 80).flags(SYN).build());
+    rig.machine.settle(rig.now);
+    rig.control.delete_server(key, rip(1), 80);
+    rig.publish();
+    rig.pass(1000);
+    rig.machine.settle(rig.now);
+    assert!(rig.machine.conns(0).is_empty());
+    rig.control.server(key, server);
+    rig.publish();
+    rig.machine.take_sent();
+    rig.machine.feed(C, 0, &Frame::tcp(CLIENT, 4001, VIP, 80).flags(SYN).build());
+    rig.machine.settle(rig.now);
+    assert_eq!(rig.machine.take_sent()[0].0, S, "the client got an ICMP error instead");
+}
+
+#[test]
+fn udp_from_port_20_is_not_scheduled() {
+    let mut rig = Rig::serving(udp(VIP, 53), Masq, 1);
+    let frame = Frame::udp(CLIENT, 20, VIP, 53);
+    rig.check("port 20", &[(C, &frame)], expect().punts(PuntClass::Rest, C, &frame));
+}
+
+#[test]
+fn a_fragmented_ping_of_the_vip_reaches_linux() {
+    let mut rig = Rig::serving(tcp(VIP, 80), Masq, 1);
+    let piece = Frame::icmp(CLIENT, VIP, 8, 0, 1).payload(&[0; 64]).fragment(0, true);
+    rig.check("ping", &[(C, &piece)], expect().punts(PuntClass::Icmp, C, &piece));
+}
+
+#[test]
+fn a_conn_in_time_wait_does_not_refuse_the_clients_next_one() {
+    let (one, two) = (tcp(VIP, 80), tcp(VIP + 1, 80));
+    let mut rig = Rig::new();
+    rig.add(one, Masq, 1);
+    rig.add(two, Masq, 1);
+    rig.publish();
+    let out = |flags| Frame::tcp(CLIENT, 4000, VIP, 80).flags(flags).build();
+    let back = |flags| from_server(1, Frame::tcp(rip(1), 80, CLIENT, 4000).flags(flags)).build();
+    rig.machine.feed(C, 0, &out(SYN));
+    rig.machine.settle(rig.now);
+    rig.machine.feed(S, 0, &back(SYN | ACK));
+    rig.machine.settle(rig.now);
+    rig.machine.feed(C, 0, &out(ACK));
+    rig.machine.feed(C, 0, &out(FIN | ACK));
+    rig.machine.settle(rig.now);
+    rig.machine.feed(S, 0, &back(FIN | ACK));
+    rig.machine.settle(rig.now);
+    rig.machine.feed(C, 0, &out(ACK));
+    rig.machine.settle(rig.now);
+    rig.machine.take_sent();
+    rig.pass(30);
+    rig.machine.feed(C, 0, &Frame::tcp(CLIENT, 4000, VIP + 1, 80).flags(SYN).build());
+    rig.machine.settle(rig.now);
+    let taken = rig.machine.totals().dropped[DropReason::TupleTaken.index()];
+    assert_eq!((taken, rig.machine.take_sent().len()), (0, 1));
+}
