@@ -16,8 +16,12 @@ pub mod mirror;
 pub mod twin;
 
 // From desired state to workers.
+pub mod affinity;
 pub mod engine;
 pub mod workers;
+
+#[cfg(test)]
+mod needs_root;
 
 #[cfg(feature = "dpdk")]
 pub mod daemon;

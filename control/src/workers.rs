@@ -1,5 +1,6 @@
 //! The worker threads: pinned, one loop each, idle in the way the configuration says.
 
+use crate::affinity;
 use crate::config::Idle;
 use dataplane::io::{Pool, Queue};
 use dataplane::time::Tick;
@@ -40,8 +41,8 @@ impl Gate {
 pub struct Place {
     /// Its name, as `ps -L` shows it.
     pub name: String,
-    /// The core it is pinned to, if any.
-    pub core: Option<usize>,
+    /// The cores it may run on; one, if it is pinned.
+    pub cores: Vec<usize>,
     /// What it does when no packet waits.
     pub idle: Idle,
     /// What it waits for before its first packet.
@@ -64,11 +65,7 @@ where
     L: Pool<Packet = Q::Packet> + Send + 'static,
 {
     Builder::new().name(place.name).spawn(move || {
-        if let Some(core) = place.core {
-            if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
-                log::warn!("cannot pin to core {core}; the thread runs where the system puts it");
-            }
-        }
+        affinity::stay_on(&place.cores);
         let _registered = register();
         run(worker, place.idle, &place.gate);
     })

@@ -30,7 +30,8 @@ impl Eal {
     ///
     /// # Errors
     /// [`Error::EalTwice`] from the second call on, even if the first failed; [`Error::Eal`] for
-    /// arguments that DPDK refuses, missing huge pages or missing rights.
+    /// arguments that DPDK refuses, missing huge pages or missing rights; [`Error::EalSilent`] where
+    /// another process has the same file prefix.
     /// Since 25.11 DPDK itself names an argument that it does not know on standard error and ends
     /// the process.
     pub fn init<S: AsRef<str>>(args: &[S]) -> Result<Eal, Error> {
@@ -41,7 +42,7 @@ impl Eal {
         let affinity = Affinity::of_this_thread();
         let started = start(argv);
         affinity.restore();
-        started.map_err(|why| Error::Eal { args: joined(args), why })?;
+        started.map_err(|why| refused(args, why))?;
         Ok(Eal { _running: Arc::new(Running) })
     }
 }
@@ -67,6 +68,27 @@ fn start(argv: Vec<CString>) -> Result<(), Errno> {
 fn argv<S: AsRef<str>>(args: &[S]) -> Result<Vec<CString>, Error> {
     let program = std::iter::once("sluice");
     program.chain(args.iter().map(AsRef::as_ref)).map(c_string).collect()
+}
+
+fn refused<S: AsRef<str>>(args: &[S], why: Errno) -> Error {
+    match why {
+        Errno(0) => Error::EalSilent { args: joined(args), prefix: file_prefix(args).to_owned() },
+        why => Error::Eal { args: joined(args), why },
+    }
+}
+
+/// The value of `--file-prefix`, or DPDK's default.
+fn file_prefix<S: AsRef<str>>(args: &[S]) -> &str {
+    const OPTION: &str = "--file-prefix";
+    let mut args = args.iter().map(AsRef::as_ref);
+    while let Some(arg) = args.next() {
+        match arg.strip_prefix(OPTION) {
+            Some("") => return args.next().unwrap_or("rte"),
+            Some(value) if value.starts_with('=') => return &value[1..],
+            _ => {}
+        }
+    }
+    "rte"
 }
 
 fn joined<S: AsRef<str>>(args: &[S]) -> String {
@@ -97,5 +119,21 @@ impl Affinity {
             // SAFETY: the set is readable and as large as stated; 0 is the calling thread.
             unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), set) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_refusal_names_the_file_prefix() {
+        for args in [vec!["-m", "8", "--file-prefix", "lb"], vec!["--file-prefix=lb", "-m", "8"]] {
+            let said = refused(&args, Errno(0)).to_string();
+            assert!(said.contains("the same file prefix, \"lb\"?"), "{said}");
+            assert!(!said.contains("Success"), "{said}");
+        }
+        assert_eq!(file_prefix(&["--in-memory"]), "rte");
+        assert!(matches!(refused(&["-m"], Errno(12)), Error::Eal { why: Errno(12), .. }));
     }
 }

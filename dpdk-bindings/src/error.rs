@@ -23,6 +23,18 @@ pub enum Error {
         /// `rte_errno` in words.
         why: Errno,
     },
+    /// EAL gives up without an error number, as it does where the lock of its files is taken.
+    #[error(
+        "DPDK does not start with the arguments \"{args}\" and gives no reason: is another process \
+         running with the same file prefix, \"{prefix}\"? Stop it or choose another --file-prefix \
+         (DPDK's own log above says more)"
+    )]
+    EalSilent {
+        /// The arguments, joined by spaces.
+        args: String,
+        /// The name under which EAL keeps its files.
+        prefix: String,
+    },
     /// A pool of packet buffers could not be made.
     #[error(
         "no packet pool \"{name}\" of {count} buffers of {data_room} bytes: {why} (more huge pages?)"

@@ -1,10 +1,12 @@
 //! A client's end of the socket, blocking: what `sluice` uses.
 
+use super::Access;
 use super::protocol::{
     Answer, ApiError, ConnFilter, ConnRow, ErrorCode, Op, Reply, Request, VERSION,
 };
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -46,11 +48,24 @@ impl CallError {
         let message = "the daemon's answer does not fit the question: are versions mixed?";
         CallError::Refused(ApiError::new(ErrorCode::Internal, message))
     }
+
+    /// Whether the caller lacks the rights, to the socket or to the operation.
+    pub fn is_denial(&self) -> bool {
+        match self {
+            CallError::Unreachable(_, error) => is_denied(error),
+            CallError::Refused(error) => error.is(ErrorCode::NotPermitted),
+            CallError::Lost(_) | CallError::Output(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            CallError::Unreachable(socket, error) if is_denied(error) => {
+                let (who, socket) = (operators(socket), socket.display());
+                write!(f, "permission denied: only {who} may open {socket}")
+            }
             CallError::Unreachable(socket, error) => {
                 let socket = socket.display();
                 write!(f, "cannot reach sluiced at {socket}: {error} (is it running?)")
@@ -63,6 +78,18 @@ impl fmt::Display for CallError {
 }
 
 impl std::error::Error for CallError {}
+
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// Who may open a socket, by its file.
+fn operators(socket: &Path) -> Access {
+    match std::fs::metadata(socket).map(|file| file.gid()) {
+        Ok(gid) if gid != 0 => Access::for_gid(gid),
+        _ => Access::root_only(),
+    }
+}
 
 /// The daemon behind a socket. Connects with the first call.
 #[derive(Debug)]

@@ -108,9 +108,9 @@ impl Backend for FakeBackend {
 
     async fn stats(&self) -> Result<Value, ApiError> {
         let dropped = json!({"no_route": 2, "tx_full": 4, "bad_ip_header": 0});
-        let first = json!({"received": 3, "dropped": dropped});
-        let second = json!({"received": 2, "dropped": {"no_route": 1}});
-        Ok(json!({"generation": 1, "workers": [first, second]}))
+        let first = json!({"generation": 8, "received": 3, "dropped": dropped});
+        let second = json!({"generation": 7, "received": 2, "dropped": {"no_route": 1}});
+        Ok(json!({"generation": 8, "workers": [first, second]}))
     }
 
     async fn timeouts(&self) -> Result<Timeouts, ApiError> {

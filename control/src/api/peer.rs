@@ -3,6 +3,7 @@
 //! Whoever can open the socket may read. Writing is for root and for members of the operators'
 //! group: primary by the peer's credentials, supplementary by the group file.
 
+use std::fmt;
 use std::fs;
 
 /// Who may write.
@@ -53,6 +54,21 @@ impl Access {
     }
 }
 
+/// Who that is, as a sentence's subject: `root`, or `root and members of the group `lvs'`.
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(gid) = self.group else { return f.write_str("root") };
+        let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+        let name = group_name(gid, &groups).unwrap_or_else(|| gid.to_string());
+        write!(f, "root and members of the operators' group `{name}'")
+    }
+}
+
+fn group_name(gid: u32, groups: &str) -> Option<String> {
+    let mut named = records(groups).filter(|fields| fields.get(2) == Some(&&*gid.to_string()));
+    named.next()?.first().map(|&name| name.to_owned())
+}
+
 /// The user is in the list of the group's members.
 fn is_member(uid: u32, gid: u32, passwd: &str, groups: &str) -> bool {
     let has_id =
@@ -82,6 +98,15 @@ mod tests {
         assert!(!is_member(1001, 900, PASSWD, GROUP), "ann is not ann2");
         assert!(!is_member(1003, 900, PASSWD, GROUP), "no such user");
         assert!(!is_member(1002, 901, PASSWD, GROUP), "no such group");
+    }
+
+    #[test]
+    fn a_refusal_can_name_the_group() {
+        assert_eq!(group_name(900, GROUP).as_deref(), Some("sluice"));
+        assert_eq!(group_name(901, GROUP), None);
+        assert_eq!(Access::root_only().to_string(), "root");
+        let unnamed = Access::for_gid(4_000_000).to_string();
+        assert_eq!(unnamed, "root and members of the operators' group `4000000'");
     }
 
     #[test]

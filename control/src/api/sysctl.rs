@@ -1,7 +1,6 @@
 //! The names under `net.ipv4.vs`.
 
 use super::protocol::{ApiError, ErrorCode};
-use crate::config::SYSCTLS;
 
 /// Names with a meaning here, and the range of their values.
 pub const SUPPORTED: [(&str, i64, i64); 4] = [
@@ -9,6 +8,39 @@ pub const SUPPORTED: [(&str, i64, i64); 4] = [
     ("expire_nodest_conn", 0, 1),
     ("pmtu_disc", 0, 1),
     ("sloppy_tcp", 0, 1),
+];
+
+/// Names under `net.ipv4.vs` (kernel: `ip_vs_ctl.c`, `vs_vars`).
+const KNOWN: &[&str] = &[
+    "am_droprate",
+    "amemthresh",
+    "backup_only",
+    "cache_bypass",
+    "conn_reuse_mode",
+    "conntrack",
+    "drop_entry",
+    "drop_packet",
+    "expire_nodest_conn",
+    "expire_quiescent_template",
+    "ignore_tunneled",
+    "lblc_expiration",
+    "lblcr_expiration",
+    "nat_icmp_send",
+    "pmtu_disc",
+    "run_estimation",
+    "schedule_icmp",
+    "secure_tcp",
+    "sloppy_sctp",
+    "sloppy_tcp",
+    "snat_reroute",
+    "sync_persist_mode",
+    "sync_ports",
+    "sync_qlen_max",
+    "sync_refresh_period",
+    "sync_retries",
+    "sync_sock_size",
+    "sync_threshold",
+    "sync_version",
 ];
 
 /// The bare name in `net.ipv4.vs.NAME`, `net/ipv4/vs/NAME` or `NAME`.
@@ -27,7 +59,7 @@ pub fn check_key(key: &str) -> Result<&str, ApiError> {
     if SUPPORTED.iter().any(|row| row.0 == name) {
         return Ok(name);
     }
-    Err(if SYSCTLS.contains(&name) {
+    Err(if KNOWN.contains(&name) {
         let message = format!("net.ipv4.vs.{name} is not supported by this version of Sluice");
         ApiError::new(ErrorCode::NotSupported, message)
     } else {
@@ -62,8 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_supported_may_stand_in_a_configuration() {
-        assert!(SUPPORTED.iter().all(|row| SYSCTLS.contains(&row.0)));
+    fn what_is_supported_is_a_name_of_the_kernel() {
+        assert!(SUPPORTED.iter().all(|row| KNOWN.contains(&row.0)));
     }
 
     #[test]

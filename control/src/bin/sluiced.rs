@@ -32,12 +32,20 @@ fn main() -> ExitCode {
         println!("{}: good", arguments.config.display());
         return ExitCode::SUCCESS;
     }
-    let filter = env_logger::Env::default().default_filter_or(&config.daemon.log);
-    env_logger::Builder::from_env(filter).format_target(false).init();
+    start_log(&config.daemon.log);
     match daemon::run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// Logs by `RUST_LOG`, else by `filter`. The netlink library warns whenever its user is gone before
+/// it, which every failed start is: only its errors count, unless the filter asks for more.
+fn start_log(filter: &str) {
+    let filter = env_logger::Env::default().default_filter_or(filter);
+    let mut builder = env_logger::Builder::new();
+    builder.filter_module("netlink_proto", log::LevelFilter::Error);
+    builder.parse_env(filter).format_target(false).init();
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {

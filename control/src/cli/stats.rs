@@ -61,13 +61,17 @@ fn drops(total: &Value) -> Vec<Row> {
     counts.into_iter().map(|(name, n)| (name.clone(), n.to_string())).collect()
 }
 
-/// The counters of all workers added up, by name.
+/// The counters of all workers added up, by name; of their generations the least, which all have.
 fn sum_of_workers(stats: &Value) -> Value {
-    let workers = stats["workers"].as_array().into_iter().flatten();
-    workers.fold(Value::Object(Map::new()), |mut sum, worker| {
+    let workers = || stats["workers"].as_array().into_iter().flatten();
+    let mut sum = workers().fold(Value::Object(Map::new()), |mut sum, worker| {
         add(&mut sum, worker);
         sum
-    })
+    });
+    if let Some(least) = workers().filter_map(|worker| worker["generation"].as_u64()).min() {
+        sum["generation"] = least.into();
+    }
+    sum
 }
 
 fn add(sum: &mut Value, more: &Value) {

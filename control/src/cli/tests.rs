@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::api::fake::FakeDirector;
+use crate::api::protocol::{Answer, ApiError, ConnFilter, ConnRow, Op};
+use std::os::unix::fs::MetadataExt;
 
 /// Status, stdout, stderr of a subcommand.
 fn run_on(director: &mut FakeDirector, args: &str) -> (u8, String, String) {
@@ -71,6 +73,7 @@ fn counters_are_summed_over_workers_and_drops_shown_by_frequency() {
     let (_, out, _) = run_on(&mut director, "stats");
     let words: Vec<Vec<&str>> = out.lines().map(|l| l.split_whitespace().collect()).collect();
     assert!(words.contains(&vec!["received", "5"]), "{out}");
+    assert!(words.contains(&vec!["generation", "7"]), "the least of 8 and 7: {out}");
     assert!(words.contains(&vec!["dropped.no_route", "3"]), "{out}");
     assert!(!out.contains("bad_ip_header"), "never happened: {out}");
     let (_, out, _) = run_on(&mut director, "stats --drops");
@@ -108,6 +111,45 @@ fn an_unknown_command_and_an_absent_daemon_end_with_two() {
     let (status, _, err) = run_whole(&["sluice", "status", "--socket", "/nonexistent/s.sock"]);
     assert_eq!(status, 2);
     assert!(err.starts_with("sluice: cannot reach sluiced at /nonexistent/s.sock: "), "{err}");
+}
+
+#[test]
+fn who_lacks_rights_is_told_who_has_them_or_what_ipvsadm_says() {
+    let denied = || {
+        let error = io::Error::from(io::ErrorKind::PermissionDenied);
+        CallError::Unreachable("/proc/self/status".into(), error)
+    };
+    // That file is root's, where root runs this.
+    if std::fs::metadata("/proc/self/status").unwrap().gid() == 0 {
+        let said = denied().to_string();
+        assert_eq!(said, "permission denied: only root may open /proc/self/status");
+    }
+    struct Denied<F>(F);
+    impl<F: Fn() -> CallError> Director for Denied<F> {
+        fn call(&mut self, _: Op) -> Result<Answer, CallError> {
+            Err(self.0())
+        }
+        fn conns(
+            &mut self,
+            _: ConnFilter,
+            _: &mut dyn FnMut(Vec<ConnRow>) -> io::Result<()>,
+        ) -> Result<(), CallError> {
+            Err(self.0())
+        }
+    }
+    let refused = || CallError::Refused(ApiError::new(ErrorCode::NotPermitted, "no"));
+    for error in [&denied as &dyn Fn() -> CallError, &refused] {
+        for (words, input) in
+            [("-C", ""), ("-Ln", ""), ("-Lnc", ""), ("-Z", ""), ("-R", "-A -f 1\n-A -f 2\n")]
+        {
+            let (mut out, mut err, mut input) = (Vec::new(), Vec::new(), input.as_bytes());
+            let mut streams = Streams { input: &mut input, out: &mut out, err: &mut err };
+            let words = [words.to_owned()];
+            assert_eq!(ipvsadm::run(&words, &mut Denied(error), &mut streams).unwrap(), 255);
+            assert_eq!(err, b"Permission denied (you must be root)\n", "{words:?}");
+            assert!(out.is_empty());
+        }
+    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(super) struct Eal {
 pub(super) struct Daemon {
     pub(super) socket: Option<Spanned<PathBuf>>,
     pub(super) group: Option<Spanned<String>>,
-    pub(super) log: Option<String>,
+    pub(super) log: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -57,7 +57,7 @@ pub(super) struct Daemon {
 pub(super) struct Workers {
     pub(super) count: Option<Spanned<i64>>,
     pub(super) cores: Option<Spanned<Vec<Spanned<i64>>>>,
-    pub(super) idle: Option<Idle>,
+    pub(super) idle: Option<Spanned<Idle>>,
     pub(super) begin: Option<Begin>,
     pub(super) control_core: Option<Spanned<i64>>,
 }

@@ -2,6 +2,8 @@
 
 use super::error::{ConfigError, Source};
 use super::file;
+use crate::api::{Access, sysctl};
+use log::LevelFilter;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -29,7 +31,8 @@ pub struct Workers {
     pub idle: Idle,
     /// When they take their first packet.
     pub begin: Begin,
-    /// The core of every other thread, if they are to stay on one.
+    /// The core of every other thread, if they are to stay on one; else they keep off `cores` if
+    /// there is any other core.
     pub control_core: Option<usize>,
 }
 
@@ -79,39 +82,6 @@ pub struct Timeouts {
     pub udp: Option<u32>,
 }
 
-/// Names under `net.ipv4.vs` that a configuration may set (kernel: `ip_vs_ctl.c`, `vs_vars`).
-pub const SYSCTLS: &[&str] = &[
-    "am_droprate",
-    "amemthresh",
-    "backup_only",
-    "cache_bypass",
-    "conn_reuse_mode",
-    "conntrack",
-    "drop_entry",
-    "drop_packet",
-    "expire_nodest_conn",
-    "expire_quiescent_template",
-    "ignore_tunneled",
-    "lblc_expiration",
-    "lblcr_expiration",
-    "nat_icmp_send",
-    "pmtu_disc",
-    "run_estimation",
-    "schedule_icmp",
-    "secure_tcp",
-    "sloppy_sctp",
-    "sloppy_tcp",
-    "snat_reroute",
-    "sync_persist_mode",
-    "sync_ports",
-    "sync_qlen_max",
-    "sync_refresh_period",
-    "sync_retries",
-    "sync_sock_size",
-    "sync_threshold",
-    "sync_version",
-];
-
 /// Conns of the smallest and the largest table.
 const CONNECTIONS: std::ops::RangeInclusive<i64> = 1024..=1 << 30;
 
@@ -123,14 +93,42 @@ pub(super) fn daemon(source: &Source, file: file::Daemon) -> Result<Daemon, Conf
         let path = socket.get_ref().display();
         return Err(source.at(socket, format!("socket `{path}` is not an absolute path")));
     }
-    if let Some(group) = file.group.as_ref().filter(|group| group.get_ref().is_empty()) {
-        return Err(source.at(group, "group is empty; leave it out if only root may change things"));
+    if let Some(group) = &file.group {
+        check_group(source, group)?;
+    }
+    if let Some(log) = &file.log {
+        check_log(log.get_ref()).map_err(|why| source.at(log, why))?;
     }
     Ok(Daemon {
         socket: file.socket.map_or(super::DEFAULT_SOCKET.into(), Spanned::into_inner),
         group: file.group.map(Spanned::into_inner),
-        log: file.log.unwrap_or_else(|| "info".to_owned()),
+        log: file.log.map_or_else(|| "info".to_owned(), Spanned::into_inner),
     })
+}
+
+fn check_group(source: &Source, group: &Spanned<String>) -> Result<(), ConfigError> {
+    if group.get_ref().is_empty() {
+        let message = "group is empty; leave it out if only root may change things";
+        return Err(source.at(group, message));
+    }
+    Access::for_group(group.get_ref()).map(drop).map_err(|why| source.at(group, why))
+}
+
+/// The logger takes a lone word that is no level for a module, and is silent about all others:
+/// here a module needs a level.
+fn check_log(filter: &str) -> Result<(), String> {
+    let directives = filter.split('/').next().unwrap_or("").split(',').map(str::trim);
+    for directive in directives.filter(|directive| !directive.is_empty()) {
+        let level = directive.split_once('=').map_or(directive, |(_, level)| level);
+        if level.trim().parse::<LevelFilter>().is_err() {
+            return Err(format!(
+                "`{directive}` is neither a level (off, error, warn, info, debug, trace) nor \
+                 MODULE=LEVEL"
+            ));
+        }
+    }
+    let parsed = env_filter::Builder::new().try_parse(filter).map(drop);
+    parsed.map_err(|error| error.to_string().replace('\n', " "))
 }
 
 pub(super) fn workers(
@@ -139,13 +137,17 @@ pub(super) fn workers(
     available: &[usize],
 ) -> Result<Workers, ConfigError> {
     let max = dataplane::limits::MAX_WORKERS;
-    let idle = file.idle.unwrap_or_default();
+    let idle = file.idle.as_ref().map_or(Idle::default(), |idle| *idle.get_ref());
     let cores = worker_cores(source, file, idle, available)?;
     let count =
         source.number_or("count", file.count.as_ref(), 1..=max as i64, cores.len().max(1))?;
     if let Some(listed) = file.cores.as_ref().filter(|_| cores.len() != count) {
         let message = format!("cores names {} cores for {count} workers", cores.len());
         return Err(source.at(listed, message));
+    }
+    if let Some(spin) = file.idle.as_ref().filter(|_| idle == Idle::Spin && cores.is_empty()) {
+        let message = "workers that spin need a core each: name them in `cores`";
+        return Err(source.at(spin, message));
     }
     let control_core = match &file.control_core {
         Some(core) => Some(control_core(source, core, &cores, idle, available)?),
@@ -219,6 +221,7 @@ pub(super) fn table(source: &Source, file: &file::Table) -> Result<Table, Config
     })
 }
 
+/// Names and values as the API takes them: a number, or a switch.
 pub(super) fn sysctls(
     source: &Source,
     file: &BTreeMap<Spanned<String>, Spanned<toml::Value>>,
@@ -226,37 +229,19 @@ pub(super) fn sysctls(
     let mut seen = BTreeSet::new();
     let mut sysctls = Vec::new();
     for (key, value) in file {
-        let name = key.get_ref().strip_prefix("net.ipv4.vs.").unwrap_or(key.get_ref());
-        if !SYSCTLS.contains(&name) {
-            return Err(source.at(key, format!("net.ipv4.vs has no `{name}`")));
-        }
+        let name = sysctl::check_key(key.get_ref()).map_err(|e| source.at(key, e.message))?;
         if !seen.insert(name) {
             return Err(source.at(key, format!("`{name}` is set twice")));
         }
-        sysctls.push((name.to_owned(), sysctl_value(source, name, value)?));
+        let words = match value.get_ref() {
+            toml::Value::Boolean(on) => u8::from(*on).to_string(),
+            toml::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let number = sysctl::check_value(name, &words).map_err(|e| source.at(value, e.message))?;
+        sysctls.push((name.to_owned(), number.to_string()));
     }
     Ok(sysctls)
-}
-
-/// A number, a switch, or, for `sync_threshold`, two numbers in a string.
-fn sysctl_value(
-    source: &Source,
-    name: &str,
-    value: &Spanned<toml::Value>,
-) -> Result<String, ConfigError> {
-    let is_number = |word: &str| word.parse::<u32>().is_ok();
-    match value.get_ref() {
-        toml::Value::Integer(number) if (0..=i64::from(i32::MAX)).contains(number) => {
-            Ok(number.to_string())
-        }
-        toml::Value::Boolean(on) => Ok(u8::from(*on).to_string()),
-        toml::Value::String(text)
-            if !text.trim().is_empty() && text.split_whitespace().all(is_number) =>
-        {
-            Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
-        }
-        other => Err(source.at(value, format!("`{name}` takes numbers from 0 on, not {other}"))),
-    }
 }
 
 pub(super) fn timeouts(source: &Source, file: &file::Timeouts) -> Result<Timeouts, ConfigError> {

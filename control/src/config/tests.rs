@@ -82,17 +82,25 @@ fn keepalived_words_name_the_same_methods() {
 
 #[test]
 fn sysctls_lose_their_prefix_and_become_words() {
-    let text = "[sysctl]\n'net.ipv4.vs.sloppy_tcp' = true\nsync_threshold = '3  50'\n";
+    let text = "[sysctl]\n'net.ipv4.vs.sloppy_tcp' = true\nconn_reuse_mode = ' 2 '\n";
     let config = parse(&format!("{PORT}{text}")).expect("valid");
     let pairs: Vec<(&str, &str)> =
         config.sysctls.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    assert_eq!(pairs, [("sloppy_tcp", "1"), ("sync_threshold", "3 50")]);
+    assert_eq!(pairs, [("conn_reuse_mode", "2"), ("sloppy_tcp", "1")]);
 }
 
 #[test]
 fn workers_may_share_cores_only_if_they_sleep() {
     let sleeping = format!("{PORT}[workers]\ncount = 3\ncores = [0, 1, 0]\ncontrol_core = 0\n");
     assert_eq!(parse(&sleeping).expect("valid").workers.count, 3);
+}
+
+#[test]
+fn a_log_filter_has_a_level_for_all_and_for_modules() {
+    for filter in ["debug", "warn,control::mirror=trace", "info/forwarding", "OFF", ""] {
+        let config = parse(&format!("{PORT}[daemon]\nlog = '{filter}'\n")).expect("valid");
+        assert_eq!(config.daemon.log, filter);
+    }
 }
 
 #[test]
@@ -208,9 +216,36 @@ fn mistakes_in_settings_are_told_with_their_line() {
         ("[workers]\nidle = 'doze'", ":5: unknown variant `doze`, expected `sleep` or `spin`"),
         ("[table]\nconnections = 12", ":5: connections 12 is not in 1024 to 1073741824"),
         ("[table]\nhuge_pages = 1", { ":5: invalid type: integer `1`, expected a boolean" }),
-        ("[sysctl]\nsloppy = 1", ":5: net.ipv4.vs has no `sloppy`"),
-        ("[sysctl]\nsloppy_tcp = 'yes'", {
-            ":5: `sloppy_tcp` takes numbers from 0 on, not \"yes\""
+        ("[workers]\ncount = 2\nidle = 'spin'", {
+            ":6: workers that spin need a core each: name them in `cores`"
+        }),
+        ("[workers]\nidle = 'spin'\ncount = 2\ncores = [0]", {
+            ":7: cores names 1 cores for 2 workers"
+        }),
+        ("[daemon]\ngroup = ''", {
+            ":5: group is empty; leave it out if only root may change things"
+        }),
+        ("[daemon]\n\ngroup = 'nosuch'", ":6: there is no group `nosuch'"),
+        ("[daemon]\nlog = 'inof'", {
+            ":5: `inof` is neither a level (off, error, warn, info, debug, trace) nor MODULE=LEVEL"
+        }),
+        ("[daemon]\nlog = 'info,control=all'", {
+            ":5: `control=all` is neither a level (off, error, warn, info, debug, trace) \
+             nor MODULE=LEVEL"
+        }),
+        ("[daemon]\nlog = 'info/a/b'", {
+            ":5: error parsing logger filter: invalid logging spec 'info/a/b' (too many '/'s)"
+        }),
+        ("[sysctl]\nsloppy = 1", ":5: net.ipv4.vs.sloppy is no name of IPVS"),
+        ("[sysctl]\nsloppy_tcp = 1\ndrop_entry = 1", {
+            ":6: net.ipv4.vs.drop_entry is not supported by this version of Sluice"
+        }),
+        ("[sysctl]\nconn_reuse_mode = 99", {
+            ":5: net.ipv4.vs.conn_reuse_mode takes 0 to 3, not `99'"
+        }),
+        ("[sysctl]\npmtu_disc = '1 2'", { ":5: net.ipv4.vs.pmtu_disc takes 0 to 1, not `1 2'" }),
+        ("[sysctl]\n'net.ipv4.vs.sloppy_tcp' = 1\nsloppy_tcp = 1", {
+            ":6: `sloppy_tcp` is set twice"
         }),
         ("[timeouts]\ntcp = 0", ":5: tcp 0 is not in 1 to 2678400"),
         ("[timeouts]\nsctp = 5", {

@@ -1,11 +1,13 @@
 //! `sluiced` from start to stop: what is started in which order, and ended in the reverse.
 
+mod eal;
 mod ports;
 mod readings;
 mod threads;
 
+use crate::affinity::{self, Cores};
 use crate::api::{Access, Server};
-use crate::config::{Begin, Config};
+use crate::config::{self, Begin, Config};
 use crate::engine::paths::{self, Paths};
 use crate::engine::publish::Publisher;
 use crate::engine::{Engine, Start};
@@ -18,7 +20,7 @@ use std::time::Duration;
 use threads::Threads;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often workers are told of each other's conns (`design`: totals at most 1 ms old).
+/// How often workers are told of each other's conns (`ARCHITECTURE.md`: totals at most 1 ms old).
 const AGGREGATE: Duration = Duration::from_millis(1);
 
 /// How often rates are reckoned (`ip_vs_est.c`).
@@ -29,21 +31,20 @@ const TICK: Duration = Duration::from_secs(2);
 /// # Errors
 /// One sentence on what could not be had; what was started is stopped again.
 pub fn run(config: &Config) -> Result<(), String> {
+    let cores = Cores::of(&config.workers, &config::available_cores());
+    // Before any thread starts, DPDK's included: each stays where the one that started it is.
+    affinity::stay_on(&cores.control);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("control")
-        .on_thread_start({
-            let core = config.workers.control_core;
-            move || stay_on(core)
-        })
         .enable_all()
         .build()
         .map_err(told("start the control threads"))?;
     let server = runtime.block_on(listen(config))?;
-    let ports = ports::start(config).map_err(|error| error.to_string())?;
+    let ports = ports::start(config, &cores).map_err(|error| error.to_string())?;
     ports.steering.iter().for_each(|line| log::info!("{line}"));
     let interfaces = MirrorInterface::from_config(config, &ports.macs);
-    let (threads, control) = threads::start(config, ports)?;
+    let (threads, control) = threads::start(config, ports, &cores)?;
     let served = runtime.block_on(serve(config, server, interfaces, control, &threads));
     threads.stop();
     served
@@ -149,14 +150,6 @@ fn begin_signal(begin: Begin) -> std::io::Result<impl Future<Output = ()>> {
             signal.recv().await;
         }
     })
-}
-
-fn stay_on(core: Option<usize>) {
-    if let Some(id) = core {
-        if !core_affinity::set_for_current(core_affinity::CoreId { id }) {
-            log::warn!("cannot keep a control thread on core {id}");
-        }
-    }
 }
 
 fn told<E: Display>(what: &str) -> impl FnOnce(E) -> String {

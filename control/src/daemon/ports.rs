@@ -1,5 +1,7 @@
 //! DPDK at start: EAL, the buffer pool, ports and their queues, dealt out to the workers.
 
+use super::eal;
+use crate::affinity::Cores;
 use crate::config::{Config, MacAddr, Port as PortConfigured};
 use dataplane::ids::{PortId, WorkerId};
 use dataplane::interface::{Interface, Interfaces};
@@ -36,8 +38,8 @@ pub struct Ports {
 ///
 /// # Errors
 /// The first thing that could not be had; whatever was started is stopped again.
-pub fn start(config: &Config) -> Result<Ports, Error> {
-    let eal = Eal::init(&eal_args(config))?;
+pub fn start(config: &Config, cores: &Cores) -> Result<Ports, Error> {
+    let eal = Eal::init(&eal::args(config.eal_args(), &cores.control))?;
     let buffers = config.table.buffers;
     let cache = POOL_CACHE.min(buffers / 4);
     let pool = Mempool::new(&eal, "buffers", buffers, cache, data_room(config), None)?;
@@ -67,6 +69,9 @@ impl Ports {
         let wanted = from.queues.unwrap_or(workers).min(workers);
         let rx_queues = wanted.min(info.max_rx_queues);
         let tx_queues = wanted.min(info.max_tx_queues);
+        if let Some(line) = fewer_queues(from, &info, workers) {
+            log::warn!("{line}");
+        }
         let settings = PortConfig {
             rx_queues,
             tx_queues,
@@ -96,6 +101,21 @@ impl Ports {
     }
 }
 
+/// What to say about `queues` that cannot be had. Fewer queues than workers are normal.
+fn fewer_queues(from: &PortConfigured, info: &PortInfo, workers: u16) -> Option<String> {
+    let (name, asked) = (&from.name, from.queues?);
+    let most = info.max_rx_queues.min(info.max_tx_queues);
+    if asked > workers {
+        Some(format!(
+            "port {name}: queues = {asked}, but there are {workers} workers, a queue each"
+        ))
+    } else if asked > most {
+        Some(format!("port {name}: queues = {asked}, but its device has {most}"))
+    } else {
+        None
+    }
+}
+
 /// Says at start how packets come to the worker that owns their flow.
 fn steering(name: &str, info: &PortInfo, queues: u16, workers: u16) -> String {
     let driver = &info.driver;
@@ -114,17 +134,6 @@ fn steering(name: &str, info: &PortInfo, queues: u16, workers: u16) -> String {
              reach their owners through hand-over rings"
         ),
     }
-}
-
-/// EAL gets one lcore whatever the CPUs: workers register themselves.
-fn eal_args(config: &Config) -> Vec<String> {
-    let mut args = config.eal_args();
-    if !args.iter().any(|arg| arg.starts_with("--lcores") || arg == "-l" || arg == "-c") {
-        let cores = crate::config::available_cores();
-        let last = cores.last().copied().unwrap_or(0);
-        args.push(format!("--lcores=0@(0-{last})"));
-    }
-    args
 }
 
 fn data_room(config: &Config) -> u16 {

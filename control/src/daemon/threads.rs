@@ -3,6 +3,7 @@
 use super::Control;
 use super::ports::{self, Ports};
 use super::readings::DaemonReadings;
+use crate::affinity::Cores;
 use crate::config::Config;
 use crate::engine::publish::Publisher;
 use crate::twin::{Limits, Twin, TwinHandle, TwinSpec};
@@ -33,6 +34,9 @@ const WISHES: usize = 256;
 /// How long a worker's loop may stand still before the log says so.
 const STALL: Duration = Duration::from_secs(1);
 
+/// What the log calls the thread of [`crate::twin`].
+const TWINS: &str = "the kernel twins' thread";
+
 /// All threads, and the ports they work on.
 pub struct Threads {
     workers: Vec<JoinHandle<()>>,
@@ -50,6 +54,7 @@ struct Shared {
     wishes: Arc<ArrayQueue<ResolveRequest>>,
     pool: Mempool,
     table: TableConfig,
+    cores: Cores,
     gate: Gate,
 }
 
@@ -69,7 +74,7 @@ struct Own {
 ///
 /// # Errors
 /// One sentence; threads that were started are stopped again.
-pub fn start(config: &Config, ports: Ports) -> Result<(Threads, Control), String> {
+pub fn start(config: &Config, ports: Ports, cores: &Cores) -> Result<(Threads, Control), String> {
     let count = config.workers.count;
     let interfaces = Arc::new(ports::interfaces(config, &ports.macs));
     let specs = twin_specs(config, &ports);
@@ -79,6 +84,7 @@ pub fn start(config: &Config, ports: Ports) -> Result<(Threads, Control), String
         wishes: Arc::new(ArrayQueue::new(WISHES)),
         pool: ports.pool.clone(),
         table: table(config),
+        cores: cores.clone(),
         gate: Gate::default(),
     };
     let counters: Vec<Arc<WorkerCounters>> = (0..count).map(|_| Arc::default()).collect();
@@ -153,7 +159,7 @@ fn start_worker(
     };
     let place = Place {
         name: format!("worker{worker}"),
-        core: config.workers.cores.get(worker).copied(),
+        cores: shared.cores.of_worker(&config.workers, worker),
         idle: config.workers.idle,
         gate: shared.gate.clone(),
     };
@@ -202,23 +208,39 @@ fn twin_specs(config: &Config, ports: &Ports) -> Vec<TwinSpec> {
 }
 
 impl Threads {
-    /// Watches the workers: logs one that stands still, and resolves when one has ended by itself,
-    /// which only a panic does.
+    /// Watches workers and the kernel twins' thread: logs one that stands still, and resolves when
+    /// one has ended by itself, which only a panic does.
     pub async fn watch(&self) -> String {
-        let mut last = vec![0; self.counters.len()];
+        let mut last = self.turns();
         loop {
             tokio::time::sleep(STALL).await;
-            if let Some(dead) = self.workers.iter().position(JoinHandle::is_finished) {
-                return format!("worker {dead} has ended by itself, which is a bug: stopping");
+            if let Some(dead) = self.ended() {
+                return format!("{dead} has ended by itself, which is a bug: stopping");
             }
-            for (worker, counters) in self.counters.iter().enumerate() {
-                let turns = counters.turns.load(Relaxed);
-                if turns == last[worker] {
-                    log::warn!("worker {worker} has stood still for a second");
-                }
-                last[worker] = turns;
+            let turns = self.turns();
+            let still = turns.iter().zip(&last).filter(|(after, before)| after == before);
+            for ((name, _), _) in still {
+                log::warn!("{name} has stood still for a second");
             }
+            last = turns;
         }
+    }
+
+    /// Each thread and how often it has gone round.
+    fn turns(&self) -> Vec<(String, u64)> {
+        let workers = self.counters.iter().enumerate();
+        let worker = |(worker, counters): (usize, &Arc<WorkerCounters>)| {
+            (format!("worker {worker}"), counters.turns.load(Relaxed))
+        };
+        let twins = self.twins.iter().map(|twins| (TWINS.into(), twins.counters().heartbeat()));
+        workers.map(worker).chain(twins).collect()
+    }
+
+    /// A thread that runs no more.
+    fn ended(&self) -> Option<String> {
+        let worker = self.workers.iter().position(JoinHandle::is_finished);
+        let twins = self.twins.as_ref().filter(|twins| twins.is_finished());
+        worker.map(|dead| format!("worker {dead}")).or_else(|| twins.map(|_| TWINS.into()))
     }
 
     /// Lets the workers take their first packet.
@@ -241,7 +263,7 @@ impl Threads {
         }
         if let Some(twins) = self.twins.take() {
             if !twins.stop() {
-                log::error!("the kernel twins' thread ended in a panic");
+                log::error!("{TWINS} ended in a panic");
             }
         }
         self.ports.clear();

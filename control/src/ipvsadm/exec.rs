@@ -75,6 +75,7 @@ impl From<CallError> for Ended {
     /// What the director refuses ends with 255; an absent one is ipvsadm's "cannot initialise".
     fn from(error: CallError) -> Self {
         match error {
+            error if error.is_denial() => Ended::Failure(Failure::denied()),
             CallError::Output(error) => Ended::Output(error),
             CallError::Refused(error) if error.is(ErrorCode::NotSupported) => {
                 Ended::Failure(Failure::bad(error.message))
@@ -85,10 +86,11 @@ impl From<CallError> for Ended {
     }
 }
 
-/// A listing that fails ends with 1, and with it a whole `-R`.
+/// A listing that fails ends with 1, and with it a whole `-R`. Missing rights are no matter of the
+/// listing.
 fn listing_failed(ended: Ended) -> Ended {
     match ended {
-        Ended::Failure(failure) if failure.status == 255 => {
+        Ended::Failure(failure) if failure.status == 255 && failure != Failure::denied() => {
             Ended::Failure(Failure { status: 1, ends_restore: true, ..failure })
         }
         ended => ended,

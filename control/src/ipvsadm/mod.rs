@@ -46,6 +46,12 @@ impl Failure {
     fn refused(message: impl Into<String>) -> Failure {
         Failure { status: 255, message: message.into(), ends_restore: false }
     }
+
+    /// The caller lacks the rights, which no later line changes.
+    fn denied() -> Failure {
+        let message = "Permission denied (you must be root)".to_owned();
+        Failure { status: 255, message, ends_restore: true }
+    }
 }
 
 #[cfg(test)]

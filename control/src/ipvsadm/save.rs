@@ -2,7 +2,8 @@
 //!
 //! Stock `-S` forgets thresholds and timeouts. Both can be said in ipvsadm's own words, so they
 //! are saved: `-x` and `-y` at the end of a real server's line, and `--set` first if a timeout is
-//! not the kernel's default.
+//! not the kernel's default. Without a service nothing is saved: scripts take an empty `-S` for an
+//! empty table.
 
 use super::layout::{ordered, ordered_dests, proto_of};
 use super::names::Names;
@@ -13,7 +14,7 @@ use dataplane::service::{ForwardingMethod, ServiceKey};
 /// The lines that make these rules from none.
 pub fn lines(listing: &Listing, timeouts: Timeouts, names: &Names) -> String {
     let mut text = String::new();
-    if timeouts != Timeouts::default() {
+    if timeouts != Timeouts::default() && !listing.services.is_empty() {
         let Timeouts { tcp, tcpfin, udp } = timeouts;
         text.push_str(&format!("--set {tcp} {tcpfin} {udp}\n"));
     }

@@ -276,6 +276,9 @@ fn saved_rules_restore_to_the_same_rules_with_thresholds_and_timeouts() {
     ] {
         assert_eq!(run_on(&mut director, args).0, 0, "{args}");
     }
+    let mut empty = FakeDirector::default();
+    assert_eq!(run_on(&mut empty, "--set 10 0 0").0, 0);
+    assert_eq!(run_on(&mut empty, "-S"), (0, String::new(), String::new()));
     let (_, saved, _) = run_on(&mut director, "-Sn");
     assert!(saved.starts_with("--set 10 120 300\n"), "{saved}");
     let mut other = FakeDirector::default();

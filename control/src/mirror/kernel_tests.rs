@@ -4,7 +4,6 @@ use super::{MirrorHandle, MirrorInterface, Published, standing::Ask};
 use crate::config::{Config, MacAddr};
 use dataplane::nexthop::{NextHop, NextHopState};
 use dataplane::route::RouteTarget;
-use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Receiver;
@@ -16,8 +15,8 @@ const OTHER_MAC: [u8; 6] = [2, 0, 0, 0, 0xe, 0x99];
 
 #[test]
 fn linux_resolves_and_keeps_what_the_mirror_wants_and_the_mirror_follows_linux() {
-    if std::fs::metadata("/proc/self").expect("proc").uid() != 0 {
-        return eprintln!("skipped: a network namespace needs root");
+    if !crate::needs_root::is_root() {
+        return;
     }
     let inside = Command::new("unshare")
         .args(["--net", "--"])

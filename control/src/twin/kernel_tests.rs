@@ -7,7 +7,6 @@ use dataplane::ids::{InterfaceId, PortId, WorkerId};
 use dataplane::io::Packet;
 use dataplane::twin_ring::{FromTwin, PuntSender, from_twin_ring, punt_rings};
 use dataplane::verdict::PuntClass;
-use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 const INSIDE: &str = "SLUICE_TEST_IN_OWN_NETNS";
@@ -16,8 +15,8 @@ const PEER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0x02, 0x02];
 
 #[test]
 fn linux_behind_a_twin_answers_arp_and_ping_until_the_twin_goes() {
-    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
-        return eprintln!("skipped: making a TAP needs root");
+    if !crate::needs_root::is_root() {
+        return;
     }
     let inside = Command::new("unshare")
         .args(["--net", "--"])

@@ -68,6 +68,11 @@ impl TwinHandle {
         &self.counters
     }
 
+    /// Whether the thread has ended without being told to, which only a panic does.
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
     /// Stops the thread, waits for its end and removes the TAPs. Frames in the rings go back to
     /// their pools. `false` if the thread had panicked.
     pub fn stop(mut self) -> bool {

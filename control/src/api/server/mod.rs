@@ -9,7 +9,7 @@ use super::{Access, sysctl};
 use std::fs;
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,13 +33,41 @@ const CONN_BATCHES: usize = 2;
 #[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
-    path: PathBuf,
+    socket: SocketFile,
     access: Access,
+}
+
+/// The socket's file, removed when dropped.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    /// Device and inode: a file that has taken its place is another daemon's.
+    identity: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> SocketFile {
+        SocketFile { path: path.to_owned(), identity: identity(path) }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.identity.is_some() && self.identity == identity(&self.path) {
+            // Gone already is as good.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 impl Server {
     /// Listens at `path`, mode 0660, belonging to the operators' group. Takes the place of a
-    /// socket whose daemon is gone. Must be called within a tokio runtime.
+    /// socket whose daemon is gone. Its file goes with the server. Must be called within a tokio
+    /// runtime.
     ///
     /// # Errors
     /// A sentence: another daemon serves there, or the socket cannot be made.
@@ -51,12 +79,13 @@ impl Server {
         };
         make_way(path).await?;
         let listener = UnixListener::bind(path).map_err(told("listen on"))?;
+        let socket = SocketFile::at(path);
         fs::set_permissions(path, fs::Permissions::from_mode(0o660))
             .map_err(told("set the mode of"))?;
         if let Some(gid) = access.gid() {
             chown(path, None, Some(gid)).map_err(told("give to the operators' group"))?;
         }
-        Ok(Server { listener, path: path.to_owned(), access })
+        Ok(Server { listener, socket, access })
     }
 
     /// Serves until `stop` is done, then removes the socket. Sessions under way end with the
@@ -66,8 +95,6 @@ impl Server {
             () = self.accept(backend) => {}
             () = stop => {}
         }
-        // Gone already is as good.
-        let _ = fs::remove_file(&self.path);
     }
 
     async fn accept<B: Backend>(&self, backend: Arc<B>) {
@@ -83,7 +110,7 @@ impl Server {
                     });
                 }
                 Err(error) => {
-                    log::warn!("cannot accept a client on {}: {error}", self.path.display());
+                    log::warn!("cannot accept a client on {}: {error}", self.socket.path.display());
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -120,6 +147,7 @@ struct Session<B> {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     backend: Arc<B>,
+    access: Access,
     may_write: bool,
 }
 
@@ -130,7 +158,7 @@ impl<B: Backend> Session<B> {
             stream.peer_cred().is_ok_and(|cred| access.may_write(cred.uid(), cred.gid()));
         let (reader, writer) = stream.into_split();
         let reader = BufReader::new(reader);
-        let mut session = Session { reader, writer, backend, may_write };
+        let mut session = Session { reader, writer, backend, access, may_write };
         while let Ok(Some(line)) = session.next_line().await {
             if session.answer_line(&line).await.is_err() {
                 return;
@@ -161,7 +189,7 @@ impl<B: Backend> Session<B> {
             Err((id, error)) => return self.send(&Reply::new(id, Err(error))).await,
         };
         if op.writes() && !self.may_write {
-            let message = "Permission denied (you must be root or in the operators' group)";
+            let message = format!("permission denied: only {} may change things", self.access);
             let error = ApiError::new(ErrorCode::NotPermitted, message);
             return self.send(&Reply::new(id, Err(error))).await;
         }

@@ -126,17 +126,34 @@ fn the_socket_is_for_owner_and_group_and_goes_with_the_server() {
 }
 
 #[test]
+fn a_server_that_never_serves_leaves_no_socket_and_takes_no_other_daemons() {
+    let (path, runtime) = (fresh_path(), runtime());
+    let bind = || runtime.block_on(Server::bind(&path, Access::root_only())).unwrap();
+    drop(bind());
+    assert!(!path.exists());
+    let first = bind();
+    fs::remove_file(&path).unwrap();
+    let second = bind();
+    drop(first);
+    assert!(path.exists(), "the second server's socket is gone");
+    drop(second);
+    assert!(!path.exists());
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
+}
+
+#[test]
 fn who_may_only_read_reads_and_is_refused_every_write() {
     // The kernel fills in the credentials, so the session is given the verdict itself.
     let runtime = runtime();
     runtime.block_on(async {
         let (near, far) = UnixStream::pair().unwrap();
         let (reader, writer) = far.into_split();
-        let backend = Arc::new(FakeBackend::default());
+        let (backend, access) = (Arc::new(FakeBackend::default()), Access::root_only());
         let reader = BufReader::new(reader);
         let mut session =
-            Session { reader, writer, backend: Arc::clone(&backend), may_write: false };
+            Session { reader, writer, backend: Arc::clone(&backend), access, may_write: false };
         let mut replies = BufReader::new(near);
+        let message = "permission denied: only root may change things";
         let writes =
             [add_mark_service(1), Op::Zero { service: None }, Op::TimeoutsSet(Timeouts::default())];
         for (op, code) in writes
@@ -150,6 +167,7 @@ fn who_may_only_read_reads_and_is_refused_every_write() {
             replies.read_line(&mut text).await.unwrap();
             let reply: Reply = serde_json::from_str(&text).unwrap();
             assert_eq!(reply.error.as_ref().map(|e| e.code.as_str()), code, "{text}");
+            assert!(reply.error.is_none_or(|error| error.message == message), "{text}");
         }
         assert_eq!(backend.state().generation, 0);
     });
