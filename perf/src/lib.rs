@@ -1,5 +1,7 @@
 //! Shared helpers of the benchmark programs in `src/bin`.
 
+pub mod buffer;
+
 use rustix::time::{ClockId, clock_gettime};
 
 /// Nanoseconds of processor time an operation takes in each of several runs. What other programs
