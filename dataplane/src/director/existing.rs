@@ -1,6 +1,7 @@
 //! Packets of a conn that exists: is it still good, track its state, forward.
 
 use super::lane::Flow;
+use super::send::send;
 use super::{Director, Outbox};
 use crate::conn::{Conn, ConnFlags, ConnId};
 use crate::flow::{Direction, protocol};
@@ -50,20 +51,26 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// The reuse of a tuple is looked at before the destination: a SYN on a closed conn leaves a
     /// removed one.
+    #[inline]
     fn standing(&self, id: ConnId, headers: &Headers) -> Standing {
         let conn = self.conns.get(id);
-        let expire_nodest_conn = self.tables.services.settings.expire_nodest_conn;
-        let dest = self.tables.services.dest(conn.dest);
+        let services = &self.tables.services;
         let syn = headers.key.proto == protocol::TCP && headers.tcp_flags & flags::SYN != 0;
-        let quiesced = expire_nodest_conn && dest.is_some_and(|dest| dest.weight == 0);
-        if syn && (quiesced || self.is_reusable(conn)) {
+        if syn && (self.is_quiesced(conn) || self.is_reusable(conn)) {
             return Standing::Over;
         }
-        match dest {
-            Some(_) => Standing::Good,
-            None if expire_nodest_conn => Standing::Over,
-            None => Standing::DestinationGone,
+        match services.is_present(conn.dest) {
+            true => Standing::Good,
+            false if services.settings.expire_nodest_conn => Standing::Over,
+            false => Standing::DestinationGone,
         }
+    }
+
+    /// Whether a SYN leaves the conn because its destination takes no new ones.
+    fn is_quiesced(&self, conn: &Conn) -> bool {
+        let services = &self.tables.services;
+        services.settings.expire_nodest_conn
+            && services.dest(conn.dest).is_some_and(|dest| dest.weight == 0)
     }
 
     /// Whether a SYN on the conn's tuple begins another one (`conn_reuse_mode`,
@@ -106,20 +113,31 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// State, timestamp and timeout of a conn after a packet from `side`.
+    #[inline(always)]
     fn track(&mut self, id: ConnId, headers: &Headers, side: Side) {
         let conn = self.conns.get_mut(id);
         let proto = headers.key.proto;
+        let mut state = conn.state;
         if proto == protocol::TCP {
-            let before = conn.state;
-            conn.state = tcp::next(before, side, headers.tcp_flags);
-            let is_active = proto::is_active(proto, conn.state);
-            if proto::is_active(proto, before) != is_active {
-                self.accounts.conn_turns(conn.dest, is_active);
-                self.tables.load_changed(conn.dest);
-            }
+            state = tcp::next(conn.state, side, headers.tcp_flags);
         }
-        conn.timeout = self.tables.services.settings.timeouts.timeout(proto, conn.state);
+        conn.timeout = self.tables.services.settings.timeouts.timeout(proto, state);
         conn.last_seen = self.now;
+        if state != conn.state {
+            self.turn(id, state);
+        }
+    }
+
+    /// Few packets change their conn's state.
+    #[inline(never)]
+    fn turn(&mut self, id: ConnId, state: u8) {
+        let conn = self.conns.get_mut(id);
+        let before = std::mem::replace(&mut conn.state, state);
+        let is_active = proto::is_active(conn.proto, state);
+        if proto::is_active(conn.proto, before) != is_active {
+            self.accounts.conn_turns(conn.dest, is_active);
+            self.tables.load_changed(conn.dest);
+        }
     }
 
     /// Rewrites a client's packet for the real server by the conn's forwarding method.
@@ -131,7 +149,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out: &mut Outbox<P>,
     ) -> Verdict {
         let conn = self.conns.get(id);
-        let hop = *self.tables.next_hops.get(conn.next_hop);
+        let hop = self.tables.next_hops.get(conn.next_hop);
         if forward::expires(headers) {
             return self.refuse_client(packet, headers, id, IcmpError::TimeExceeded, out);
         }
@@ -158,14 +176,14 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             ForwardingMethod::Gatewaying => gatewaying::forward(packet, headers),
             ForwardingMethod::Ipip => {
                 let rip = conn.rip;
-                let outer_id = (!whole).then(|| self.next_ip_id());
+                let outer_id = (!whole).then(|| self.ip_ids.next());
                 if !ipip::encapsulate(packet, headers, hop.local, rip, outer_id) {
                     return Verdict::Drop(DropReason::NoHeadroom);
                 }
                 ip_len += ipip::OVERHEAD;
             }
         }
-        self.send(packet, headers.l3, ip_len, &hop, out)
+        send(packet, headers.l3, ip_len, hop, &mut self.pool, out)
     }
 
     /// Answers a client's packet of a conn with an error. It leaves from the VIP, as the replies of
@@ -206,7 +224,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         self.accounts.counters().dest(conn.dest).outbound(u64::from(headers.ip_len));
         let deltas = (conn.l3_delta, conn.l4_delta);
         masq::outbound(packet, headers, (conn.vip, conn.vport), deltas);
-        self.send(packet, headers.l3, headers.ip_len, &hop, out)
+        send(packet, headers.l3, headers.ip_len, &hop, &mut self.pool, out)
     }
 
     /// The next hop towards a client; `None` where Linux has to decide: no route, or its own.

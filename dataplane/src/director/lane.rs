@@ -5,7 +5,7 @@ use crate::flow::protocol;
 use crate::ids::InterfaceId;
 use crate::interface::Interfaces;
 use crate::io::Packet;
-use crate::parse::{Headers, Parsed, parse};
+use crate::parse::{Headers, Parsed, parse_any, parse_plain};
 use crate::punt;
 use crate::service::ServiceTable;
 use crate::verdict::{DropReason, Verdict};
@@ -39,15 +39,31 @@ pub(super) struct Flow {
 }
 
 impl Lane {
-    /// Parses one packet and decides what is nobody's flow.
-    #[inline]
-    pub fn parse<P: Packet>(
+    /// The lane of nearly all packets: plain, and for the interface alone.
+    #[inline(always)]
+    pub fn plain<P: Packet>(
+        packet: &P,
+        interfaces: &Interfaces,
+        conns: &ConnTable,
+    ) -> Option<Lane> {
+        let headers = parse_plain(packet.bytes())?;
+        let interface = interfaces.find(packet.port(), headers.vlan)?;
+        let ours = destination_class(packet.bytes(), &interfaces.get(interface).mac);
+        (ours == Destination::Ours).then(|| Lane {
+            interface: Some(interface),
+            fate: Fate::Flow(Flow::new(headers, false, conns)),
+        })
+    }
+
+    /// Parses any packet and decides what is nobody's flow.
+    #[inline(never)]
+    pub fn any<P: Packet>(
         packet: &P,
         interfaces: &Interfaces,
         services: &ServiceTable,
         conns: &ConnTable,
     ) -> Lane {
-        let parsed = parse(packet.bytes());
+        let parsed = parse_any(packet.bytes());
         let interface = interfaces.find(packet.port(), vlan(&parsed));
         let fate = match parsed {
             Parsed::Drop(reason) => Fate::Decided(Verdict::Drop(reason)),
@@ -57,6 +73,15 @@ impl Lane {
             },
         };
         Lane { interface, fate }
+    }
+}
+
+impl Flow {
+    /// A flow that is not looked up yet.
+    #[inline(always)]
+    fn new(headers: Headers, cut: bool, conns: &ConnTable) -> Flow {
+        let hash = conns.hash(&headers.key);
+        Flow { headers, cut, handed_in: false, hash, candidate: Candidate::NONE }
     }
 }
 
@@ -78,10 +103,7 @@ fn destination<P: Packet>(
 /// What becomes of a frame that has a meaning.
 #[inline]
 fn fate(parsed: Parsed, ours: bool, services: &ServiceTable, conns: &ConnTable) -> Fate {
-    let flow = |headers: Headers, cut| {
-        let hash = conns.hash(&headers.key);
-        Fate::Flow(Flow { headers, cut, handed_in: false, hash, candidate: Candidate::NONE })
-    };
+    let flow = |headers, cut| Fate::Flow(Flow::new(headers, cut, conns));
     match parsed {
         Parsed::Flow(headers) if ours => flow(headers, false),
         Parsed::CutFlow(headers) if ours => flow(headers, true),

@@ -34,6 +34,7 @@ use crate::verdict::{DropReason, PuntClass, Verdict};
 use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
 use lane::{Fate, Flow, Lane};
+use send::IpIds;
 use std::mem;
 use std::sync::Arc;
 
@@ -71,8 +72,7 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     held: Held<P>,
     pool: L,
     now: Tick,
-    /// Identification of IPv4 headers made here (ICMP errors, outer headers, fragments).
-    ip_id: u16,
+    ip_ids: IpIds,
 }
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
@@ -90,7 +90,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             held: Held::new(),
             pool: setup.pool,
             now: Tick::default(),
-            ip_id: setup.ip_id,
+            ip_ids: IpIds(setup.ip_id),
         }
     }
 
@@ -128,15 +128,24 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// Stage 1: headers, flow key and its hash, interface; frames that are nobody's flow are decided here.
+    #[inline(never)]
     fn parse(&self, window: &[P], lanes: &mut ArrayVec<Lane, WINDOW>) {
         window.iter().for_each(Packet::prefetch);
         for packet in window {
-            let services = &self.tables.services;
-            lanes.push(Lane::parse(packet, &self.interfaces, services, &self.conns));
+            // Two pushes, each of a value made in its place: one of a value that either made would
+            // copy it in wider pieces than it was just written in, and wait for those.
+            match Lane::plain(packet, &self.interfaces, &self.conns) {
+                Some(lane) => lanes.push(lane),
+                None => {
+                    let services = &self.tables.services;
+                    lanes.push(Lane::any(packet, &self.interfaces, services, &self.conns));
+                }
+            }
         }
     }
 
     /// Stage 2: flows of other workers are decided; for the rest the bucket is on its way.
+    #[inline(never)]
     fn owner(&self, lanes: &mut [Lane], handed_in: usize) {
         let alone = self.tables.slot_map.workers() == 1;
         for (place, lane) in lanes.iter_mut().enumerate() {
@@ -154,6 +163,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// Stage 3: the likely entry of each flow; its line is on its way.
+    #[inline(never)]
     fn lookup(&self, lanes: &mut [Lane]) {
         for lane in lanes {
             if let Fate::Flow(flow) = &mut lane.fate {
@@ -174,7 +184,16 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// Puts a packet where its verdict says, or counts its drop.
+    #[inline(always)]
     fn carry_out(&mut self, verdict: Verdict, packet: P, lane: &Lane, out: &mut Outbox<P>) {
+        match verdict {
+            Verdict::Transmit(port) => out.transmit(port, packet),
+            other => self.carry_out_other(other, packet, lane, out),
+        }
+    }
+
+    #[inline(never)]
+    fn carry_out_other(&mut self, verdict: Verdict, packet: P, lane: &Lane, out: &mut Outbox<P>) {
         match verdict {
             Verdict::Transmit(port) => out.transmit(port, packet),
             Verdict::Punt(class) => self.punt(class, packet, lane, out),

@@ -13,34 +13,66 @@ use crate::parse::Headers;
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{ethernet, ipv4};
 
-impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
-    /// Sends a rewritten packet, whose IP header begins at `l3`, towards `hop`. Fragments beyond
-    /// the first follow it in `out` and share its verdict.
-    pub(super) fn send(
-        &mut self,
-        packet: &mut P,
-        l3: u8,
-        ip_len: u16,
-        hop: &NextHop,
-        out: &mut Outbox<P>,
-    ) -> Verdict {
-        if hop.state == NextHopState::NoRoute {
-            return Verdict::Drop(DropReason::NoRoute);
-        }
-        if !forward::fits(ip_len, hop.mtu) {
-            let (parts, limit) = (&mut out.followers, out.fragments_left.min(MAX_FRAGMENTS));
-            if !fragment::fragment(packet, l3.into(), hop.mtu, &mut self.pool, parts, limit) {
-                return Verdict::Drop(DropReason::FragNoBuffer);
-            }
-            out.fragments_left -= parts.len();
-            out.tally.made += parts.len() as u64;
-            for part in parts {
-                address(part, l3, hop);
-            }
-        }
-        address(packet, l3, hop)
-    }
+/// Identifications for IPv4 headers made here: ICMP errors, outer headers, fragments. Counting is
+/// what RFC 6864 asks of a sender that does not set DF: no repetition within a datagram's lifetime
+/// at moderate rates.
+#[derive(Debug)]
+pub(super) struct IpIds(pub u16);
 
+impl IpIds {
+    /// The next one.
+    #[inline]
+    pub(super) fn next(&mut self) -> u16 {
+        self.0 = self.0.wrapping_add(1);
+        self.0
+    }
+}
+
+/// Sends a rewritten packet, whose IP header begins at `l3`, towards `hop`. Fragments beyond the
+/// first, in buffers from `pool`, follow it in `out` and share its verdict.
+#[inline(always)]
+pub(super) fn send<P: Packet, L: Pool<Packet = P>>(
+    packet: &mut P,
+    l3: u8,
+    ip_len: u16,
+    hop: &NextHop,
+    pool: &mut L,
+    out: &mut Outbox<P>,
+) -> Verdict {
+    if hop.state == NextHopState::Resolved && forward::fits(ip_len, hop.mtu) {
+        return address(packet, l3, hop);
+    }
+    send_otherwise(packet, l3, ip_len, hop, pool, out)
+}
+
+/// [`send`] where there is no way yet, or one too narrow.
+#[inline(never)]
+fn send_otherwise<P: Packet, L: Pool<Packet = P>>(
+    packet: &mut P,
+    l3: u8,
+    ip_len: u16,
+    hop: &NextHop,
+    pool: &mut L,
+    out: &mut Outbox<P>,
+) -> Verdict {
+    if hop.state == NextHopState::NoRoute {
+        return Verdict::Drop(DropReason::NoRoute);
+    }
+    if !forward::fits(ip_len, hop.mtu) {
+        let (parts, limit) = (&mut out.followers, out.fragments_left.min(MAX_FRAGMENTS));
+        if !fragment::fragment(packet, l3.into(), hop.mtu, pool, parts, limit) {
+            return Verdict::Drop(DropReason::FragNoBuffer);
+        }
+        out.fragments_left -= parts.len();
+        out.tally.made += parts.len() as u64;
+        for part in parts {
+            address(part, l3, hop);
+        }
+    }
+    address(packet, l3, hop)
+}
+
+impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Counts the drop and turns the packet, in its own buffer, into the ICMP error that its
     /// sender gets from the address it had called (`icmp_send`: the VIP is local to the director).
     /// The error counts as a packet from `counted_for`.
@@ -59,7 +91,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         };
         let key = headers.key;
         let Some(hop) = self.hop_to(key.src) else { return Verdict::Drop(reason) };
-        let ip_id = self.next_ip_id();
+        let ip_id = self.ip_ids.next();
         if !icmp_error::make(packet, headers, error, key.dst, ip_id) {
             return Verdict::Drop(reason);
         }
@@ -69,14 +101,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if let Some(dest) = counted_for {
             self.accounts.counters().dest(dest).outbound(u64::from(ip_len));
         }
-        self.send(packet, headers.l3, ip_len, &hop, out)
-    }
-
-    /// An identification for a header made here. Counting is what RFC 6864 asks of a sender that
-    /// does not set DF: no repetition within a datagram's lifetime at moderate rates.
-    pub(super) fn next_ip_id(&mut self) -> u16 {
-        self.ip_id = self.ip_id.wrapping_add(1);
-        self.ip_id
+        send(packet, headers.l3, ip_len, &hop, &mut self.pool, out)
     }
 
     /// Lets a finished packet wait for its next hop and asks control to resolve it.
@@ -117,7 +142,7 @@ fn resolved(hops: &NextHops, target: u32) -> Option<&NextHop> {
 }
 
 /// Writes the Ethernet header for a resolved next hop.
-#[inline]
+#[inline(always)]
 fn address<P: Packet>(packet: &mut P, l3: u8, hop: &NextHop) -> Verdict {
     if hop.state != NextHopState::Resolved {
         return Verdict::Hold(hop.target);

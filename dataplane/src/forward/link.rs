@@ -16,6 +16,28 @@ pub fn address<P: Packet>(
     dst_mac: &[u8; 6],
     src_mac: &[u8; 6],
 ) -> bool {
+    if usize::from(l3) == HEADER_LEN && vlan == 0 {
+        write_macs(packet.bytes_mut(), dst_mac, src_mac);
+        return true;
+    }
+    address_with_tag(packet, l3, vlan, dst_mac, src_mac)
+}
+
+#[inline(always)]
+fn write_macs(frame: &mut [u8], dst_mac: &[u8; 6], src_mac: &[u8; 6]) {
+    frame[..12][..6].copy_from_slice(dst_mac);
+    frame[..12][6..].copy_from_slice(src_mac);
+}
+
+/// [`address`] where the frame came with a tag or leaves with one.
+#[inline(never)]
+fn address_with_tag<P: Packet>(
+    packet: &mut P,
+    l3: u8,
+    vlan: u16,
+    dst_mac: &[u8; 6],
+    src_mac: &[u8; 6],
+) -> bool {
     let tagged = usize::from(l3) == TAGGED_LEN;
     let frame = packet.bytes();
     let payload_type = [frame[usize::from(l3) - 2], frame[usize::from(l3) - 1]];
@@ -25,8 +47,7 @@ pub fn address<P: Packet>(
         _ => {}
     }
     let frame = packet.bytes_mut();
-    frame[..6].copy_from_slice(dst_mac);
-    frame[6..12].copy_from_slice(src_mac);
+    write_macs(frame, dst_mac, src_mac);
     let type_at = if vlan != 0 { ETHERTYPE + TAG_LEN } else { ETHERTYPE };
     if vlan != 0 {
         put16(frame, ETHERTYPE, ethertype::VLAN);

@@ -29,10 +29,10 @@ pub fn inbound<P: Packet>(
     (rip, rport): (u32, u16),
     (l3_delta, l4_delta): (Delta, Delta),
 ) {
-    let ip = trimmed_ip(packet, headers);
+    let (ip, l4) = parts(packet, headers);
     put32(ip, ipv4::DST, rip);
-    put16(ip, l4_offset(headers) + tcp::DPORT, rport);
-    finish(ip, headers, l3_delta, l4_delta);
+    put16(l4, tcp::DPORT, rport);
+    finish(ip, l4, headers, l3_delta, l4_delta);
 }
 
 /// Real server to client: the source RIP:RPORT becomes `vip`:`vport`, with the conn's [`deltas`]
@@ -44,28 +44,38 @@ pub fn outbound<P: Packet>(
     (vip, vport): (u32, u16),
     (l3_delta, l4_delta): (Delta, Delta),
 ) {
-    let ip = trimmed_ip(packet, headers);
+    let (ip, l4) = parts(packet, headers);
     put32(ip, ipv4::SRC, vip);
-    put16(ip, l4_offset(headers) + tcp::SPORT, vport);
-    finish(ip, headers, checksum::negate(l3_delta), checksum::negate(l4_delta));
+    put16(l4, tcp::SPORT, vport);
+    finish(ip, l4, headers, checksum::negate(l3_delta), checksum::negate(l4_delta));
 }
 
-/// Offset of the L4 header from the IP header.
+/// The IP header without its options, and what follows the header.
 #[inline(always)]
-fn l4_offset(headers: &Headers) -> usize {
-    usize::from(headers.l4 - headers.l3)
+fn parts<'a, P: Packet>(
+    packet: &'a mut P,
+    headers: &Headers,
+) -> (&'a mut [u8; ipv4::MIN_LEN], &'a mut [u8]) {
+    let options_len = usize::from(headers.l4 - headers.l3) - ipv4::MIN_LEN;
+    let ip = trimmed_ip(packet, headers);
+    let (head, rest) = ip.split_first_chunk_mut().expect("the parser has seen an IP header");
+    (head, &mut rest[options_len..])
 }
 
 /// Time to live and checksums, after addresses and ports are written.
 #[inline(always)]
-fn finish(ip: &mut [u8], headers: &Headers, l3_delta: Delta, l4_delta: Delta) {
+fn finish(
+    ip: &mut [u8; ipv4::MIN_LEN],
+    l4: &mut [u8],
+    headers: &Headers,
+    l3_delta: Delta,
+    l4_delta: Delta,
+) {
     let ttl_delta = ipv4::take_ttl(ip);
     ipv4::adjust_checksum(ip, checksum::combine(l3_delta, ttl_delta));
-    let l4 = l4_offset(headers);
     if headers.key.proto == protocol::TCP {
-        let at = l4 + tcp::CHECKSUM;
-        let check = checksum::adjust(be16(ip, at), l4_delta);
-        put16(ip, at, check);
+        let check = checksum::adjust(be16(l4, tcp::CHECKSUM), l4_delta);
+        put16(l4, tcp::CHECKSUM, check);
     } else {
         finish_udp(ip, l4, l4_delta);
     }
@@ -73,21 +83,20 @@ fn finish(ip: &mut [u8], headers: &Headers, l3_delta: Delta, l4_delta: Delta) {
 
 /// UDP's checksum; one that computes to 0 is sent as 0xffff (RFC 768).
 #[inline(always)]
-fn finish_udp(ip: &mut [u8], l4: usize, l4_delta: Delta) {
-    let at = l4 + udp::CHECKSUM;
-    let check = match be16(ip, at) {
+fn finish_udp(ip: &[u8; ipv4::MIN_LEN], l4: &mut [u8], l4_delta: Delta) {
+    let check = match be16(l4, udp::CHECKSUM) {
         0 => udp_checksum(ip, l4),
         check => checksum::adjust(check, l4_delta),
     };
-    put16(ip, at, if check == 0 { udp::ZERO_CHECKSUM } else { check });
+    put16(l4, udp::CHECKSUM, if check == 0 { udp::ZERO_CHECKSUM } else { check });
 }
 
-/// The checksum of the datagram at `l4`, whose checksum field is 0.
+/// The checksum of the datagram at the front of `l4`, whose checksum field is 0.
 #[cold]
-fn udp_checksum(ip: &[u8], l4: usize) -> u16 {
-    let len = udp::length(&ip[l4..]);
+fn udp_checksum(ip: &[u8; ipv4::MIN_LEN], l4: &[u8]) -> u16 {
+    let len = udp::length(l4);
     let pseudo = checksum::pseudo_header(ipv4::src(ip), ipv4::dst(ip), protocol::UDP, len);
-    !checksum::fold(pseudo + checksum::sum(&ip[l4..l4 + usize::from(len)]))
+    !checksum::fold(pseudo + checksum::sum(&l4[..usize::from(len)]))
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ pub enum Side {
 /// FIN, ACK that is set decides; none of them closes, and so does a number that is no state.
 #[inline]
 pub fn next(state: u8, side: Side, tcp_flags: u8) -> u8 {
-    let row = &NEXT[side as usize][event(tcp_flags)];
+    let row = &NEXT[side as usize][usize::from(EVENT[usize::from(tcp_flags & DECISIVE)])];
     row.get(usize::from(state)).copied().unwrap_or(state::CLOSE)
 }
 
@@ -90,12 +90,24 @@ pub fn is_active(state: u8) -> bool {
     state < 32 && ACTIVE & 1 << state != 0
 }
 
-/// Row of [`NEXT`].
-#[inline]
-fn event(tcp_flags: u8) -> usize {
+/// The flags that [`EVENT`] is about.
+const DECISIVE: u8 = flags::RST | flags::SYN | flags::FIN | flags::ACK;
+
+/// Row of [`NEXT`] by flags.
+const EVENT: [u8; DECISIVE as usize + 1] = {
     let first = [flags::RST, flags::SYN, flags::FIN, flags::ACK];
-    first.iter().position(|&flag| tcp_flags & flag != 0).unwrap_or(first.len())
-}
+    let mut rows = [first.len() as u8; DECISIVE as usize + 1];
+    let mut set = 0;
+    while set < rows.len() {
+        let mut row = 0;
+        while row < first.len() && set as u8 & first[row] == 0 {
+            row += 1;
+        }
+        rows[set] = row as u8;
+        set += 1;
+    }
+    rows
+};
 
 /// By side, event (RST, SYN, FIN, ACK, none) and state.
 const NEXT: [[[u8; STATES]; 5]; 3] = {

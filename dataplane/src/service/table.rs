@@ -164,6 +164,12 @@ impl ServiceTable {
         &self.services
     }
 
+    /// Whether the destination has not been removed.
+    #[inline]
+    pub fn is_present(&self, id: DestId) -> bool {
+        matches!(self.places.get(id.index()), Some(Place::Present(..)))
+    }
+
     /// The destination, unless it was removed.
     #[inline]
     pub fn dest(&self, id: DestId) -> Option<&Dest> {

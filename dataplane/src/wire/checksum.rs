@@ -22,6 +22,13 @@ pub fn fold(sum: u64) -> u16 {
     sum as u16
 }
 
+/// The same for the sum of two words, whose carry added in makes no other.
+#[inline(always)]
+fn fold_pair(a: u16, b: u16) -> u16 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum + u16::from(carry)
+}
+
 /// Sum of big-endian words, an odd last byte padded with zero; to be added up and [`fold`]ed.
 #[inline]
 pub fn sum(bytes: &[u8]) -> u64 {
@@ -72,7 +79,7 @@ pub fn delta32(old: u32, new: u32) -> Delta {
 /// The delta of two changes together.
 #[inline(always)]
 pub fn combine(a: Delta, b: Delta) -> Delta {
-    fold(u64::from(a) + u64::from(b))
+    fold_pair(a, b)
 }
 
 /// The delta of the change back.
@@ -84,7 +91,7 @@ pub fn negate(delta: Delta) -> Delta {
 /// The checksum after a change; as true or as false as `check` was. Never 0xffff.
 #[inline(always)]
 pub fn adjust(check: u16, delta: Delta) -> u16 {
-    !fold(u64::from(!check) + u64::from(delta))
+    !fold_pair(!check, delta)
 }
 
 #[inline(always)]

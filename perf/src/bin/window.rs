@@ -109,6 +109,7 @@ fn worker(method: ForwardingMethod, flows: usize, queue: Circle) -> BenchWorker 
         wishes: Arc::new(crossbeam::queue::ArrayQueue::new(1)),
         slot_map: Arc::new(SlotMap::even(1)),
         pool: NoPool,
+        ip_id: 0,
     };
     let mailbox: Arc<Mailbox> = Arc::default();
     let mut worker = Worker::new(setup, wiring(queue, mailbox.clone()));
