@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from goldenkit import network
-from labkit.director import DEVICES, binary
+from labkit.director import binary
+from labkit.setup import DEVICES
 from labkit.shell import LabError, run
 
 RUN = Path(os.environ.get("SLUICE_GOLDEN_DIR", "/run/sluice-golden"))

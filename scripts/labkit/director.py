@@ -1,36 +1,15 @@
-"""The director: sluiced's configuration, its life, and the commands that are given to it."""
+"""The director: sluiced's life, and the commands that are given to it."""
 
-import json
 import os
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from labkit import nodes, topology
-from labkit.shell import LabError, run
+from labkit.setup import Setup, config
+from labkit.shell import LabError
 
 TOP = Path(__file__).resolve().parent.parent.parent
-DEVICES = {
-    # Kernel sockets in a fanout group, one a queue: several workers, but the kernel reassembles fragments.
-    "af_packet": "net_af_packet{index},iface={port}0,qpairs={queues},blocksz=65536,framesz=2048,framecnt=4096",
-    # Takes the frames away from the kernel and delivers real fragments; veth gives it one queue.
-    "af_xdp": "net_af_xdp{index},iface={port}0,start_queue=0,queue_count={queues}",
-}
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How the director is set up: its workers, DPDK's driver, and whether the server-side port is its only one."""
-
-    workers: int = 1
-    driver: str = "af_packet"
-    one_arm: bool = False
-
-    @property
-    def queues(self):
-        """Queues of a port: one a worker where the driver has them."""
-        return 1 if self.driver == "af_xdp" else self.workers
 
 
 def binary(name):
@@ -42,27 +21,7 @@ def binary(name):
     raise LabError(f"{name} is not built: cargo build --release -p control --features dpdk --bin sluiced --bin sluice")
 
 
-def config(run_dir, setup):
-    """The text of the configuration file for `setup`."""
-    ports = ["ds"] if setup.one_arm else ["dc", "ds"]
-    held = {"dc": [topology.VIP, topology.OTHER_VIP], "ds": [topology.ONE_ARM_VIP]}
-    parts = [
-        '[eal]\nargs = ["--in-memory", "--no-telemetry", "--iova-mode=va"]\n',
-        f'[daemon]\nsocket = "{run_dir}/sluice.sock"\n',
-        f'[workers]\ncount = {setup.workers}\nidle = "sleep"\n',
-        "[table]\nconnections = 65536\nbuffers = 32768\n",
-    ]
-    for index, port in enumerate(ports):
-        device = DEVICES[setup.driver].format(index=index, port=port, queues=setup.queues)
-        addresses = [f"{topology.DIRECTOR[port]}/24", *(f"{vip}/32" for vip in held[port])]
-        parts.append(
-            f'[[port]]\nname = "{port}"\ndevice = "{device}"\nmac = "{topology.TWIN_MAC[port]}"\n'
-            f"mtu = 1500\nqueues = {setup.queues}\npromiscuous = true\ntwin = true\naddresses = {json.dumps(addresses)}\n"
-        )
-    return "\n".join(parts)
-
-
-def start(run_dir, setup, seconds=30.0):
+def start(run_dir, setup=Setup(), seconds=30.0):
     """Starts sluiced and returns once it answers on its socket; what it said is in the error if it does not."""
     (run_dir / "sluiced.toml").write_text(config(run_dir, setup))
     commands = run_dir / "bin"
@@ -80,6 +39,15 @@ def start(run_dir, setup, seconds=30.0):
     if setup.one_arm:
         nodes.execute("director", "ip", "route", "replace", "10.0.0.0/24", "via", topology.ROUTER["servers"])
     return daemon
+
+
+def refused(run_dir, text, seconds=15):
+    """What sluiced says when it refuses to start with the configuration `text`; a start is a `LabError`."""
+    (run_dir / "refused.toml").write_text(text)
+    done = nodes.execute("director", binary("sluiced"), "--config", run_dir / "refused.toml", check=False, limit=seconds)
+    if done.returncode != 1:
+        raise LabError(f"sluiced was to refuse its configuration, its exit status is {done.returncode}")
+    return done.stdout + done.stderr
 
 
 def environment(run_dir):

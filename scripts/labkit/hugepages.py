@@ -1,8 +1,9 @@
 """Huge pages: enough of them while the lab is up, and the former number afterwards."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
-from labkit.shell import LabError
+from labkit.shell import LabError, run
 
 COUNT = Path("/proc/sys/vm/nr_hugepages")
 # The director's mempools and tables, with room for a second daemon that finds the socket taken.
@@ -50,3 +51,24 @@ def give_back(run_dir):
     if former is not None:
         COUNT.write_text(f"{former}\n")
         (run_dir / "hugepages").unlink()
+
+
+@contextmanager
+def mounted(run_dir):
+    """A hugetlbfs, where DPDK without --in-memory puts its files; what is left there is freed with it."""
+    folder = run_dir / "huge"
+    folder.mkdir()
+    run("mount", "-t", "hugetlbfs", "none", folder)
+    try:
+        yield folder
+    finally:
+        unmount(run_dir)
+
+
+def unmount(run_dir):
+    """Removes the hugetlbfs of `mounted`, if it is there."""
+    folder = run_dir / "huge"
+    if folder.is_mount():
+        run("umount", "--lazy", folder)
+    if folder.exists():
+        folder.rmdir()

@@ -29,7 +29,7 @@ def _alone(seconds=60.0):
 
 
 def up(setup=None):
-    """Builds the lab from nothing and, with a `director.Setup`, starts sluiced in it; a failed start leaves nothing."""
+    """Builds the lab from nothing and, with a `Setup`, starts sluiced in it; a failed start leaves nothing."""
     with _alone():
         _clear()
         try:
@@ -59,6 +59,7 @@ def _clear():
     for node in there:
         run("ip", "netns", "del", nodes.namespace(node))
     if RUN.exists():
+        hugepages.unmount(RUN)
         hugepages.give_back(RUN)
         shutil.rmtree(RUN)
 

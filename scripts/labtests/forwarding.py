@@ -1,15 +1,19 @@
 """What is forwarded: every method, several workers, one arm, both drivers."""
 
 import hashlib
+import os
+from contextlib import contextmanager
+from pathlib import Path
 
 from labkit import client, director, lab, nodes, rules, servers, topology
-from labkit.director import Setup
-from labtests.suite import counters, expect, test
+from labkit.setup import Setup
+from labtests.suite import counters, expect, test, worker_counters
 
 URL = f"http://{topology.VIP}"
 METHODS = tuple(rules.OPTION)
 FETCHES = 60
 FULL_FRAMES = 1_000_000
+VLAN_FETCH = Path(__file__).resolve().parent.parent / "lab-vlan"
 
 
 def whole_transfers(url):
@@ -91,6 +95,73 @@ def af_xdp():
     """net_af_xdp forwards by masq, gatewaying and ipip"""
     for method in METHODS:
         forwards(method)
+
+
+@test(Setup(workers=3, driver="af_xdp"))
+def one_queue():
+    """3 workers on one queue a port hand over both ways and lose nothing"""
+    rules.serve("masq")
+    before = worker_counters()
+    client.fetch(f"{URL}/", FETCHES)
+    whole_transfers(URL)
+    for name in ("handed_out", "handed_in"):
+        grown = [after[name] - former[name] for after, former in zip(worker_counters(), before)]
+        # The queue is worker 0's: it hands flows out to the others, and they hand it what leaves.
+        expect(all(grown), f"{name} of the workers grew by {grown}")
+    sums = counters()
+    expect(sums["handed_out"] == sums["handed_in"], f"{sums['handed_out']} handed out, {sums['handed_in']} in")
+
+
+CORES = sorted(os.sched_getaffinity(0))
+
+
+@test(Setup(cores=(CORES[-1],)))
+def spinning():
+    """a worker that spins has its core to itself, and forwards"""
+    rules.serve("masq")
+    client.fetch(f"{URL}/", 30)
+    for task in Path(f"/proc/{director.pids()[0]}/task").iterdir():
+        name, cores = (task / "comm").read_text().strip(), os.sched_getaffinity(int(task.name))
+        due = {CORES[-1]} if name == "worker0" else set(CORES[:-1] or CORES)
+        expect(cores == due, f"the thread {name} may run on cores {cores}, not {due}")
+
+
+@contextmanager
+def static_neighbours():
+    """The client and the servers know the director's MACs, and the client has an address behind itself."""
+    macs = [("client", topology.VIP, "dc"), *((server, topology.DIRECTOR["ds"], "ds") for server in nodes.SERVERS)]
+    for node, address, port in macs:
+        nodes.execute(node, "ip", "neigh", "replace", address, "lladdr", topology.TWIN_MAC[port], "dev", "eth0")
+    nodes.execute("client", "ip", "addr", "add", f"{topology.FAR_CLIENT}/32", "dev", "lo")
+    try:
+        yield
+    finally:
+        nodes.execute("client", "ip", "addr", "del", f"{topology.FAR_CLIENT}/32", "dev", "lo")
+        for node, address, _ in macs:
+            nodes.execute(node, "ip", "neigh", "del", address, "dev", "eth0")
+
+
+@test(Setup(twin=False))
+def without_twins():
+    """ports without twins forward by the file's routes and neighbours"""
+    links = nodes.execute("director", "ip", "-br", "link").stdout
+    expect(not any(line.split()[0] in topology.TWIN_MAC for line in links.splitlines()), f"there are twins:\n{links}")
+    with static_neighbours():
+        rules.serve("masq")
+        client.fetch(f"{URL}/", 30)
+        status, answer = client.curl("--interface", topology.FAR_CLIENT, f"{URL}/who")
+        expect(status == 0 and answer.split()[1] == topology.FAR_CLIENT, f"over the route: {answer!r} ({status})")
+
+
+@test(Setup(workers=2, vlan=True))
+def vlan():
+    """a VLAN of a port has ARP from its twin and a service of its own, tagged both ways"""
+    service = f"{topology.VLAN_VIP}:80"
+    rules.serve("masq", service=service)
+    words = ("eth0", topology.VLAN, topology.VLAN_CLIENT, topology.VLAN_VIP, 80)
+    pages = {servers.page(server).strip() for server in nodes.SERVERS}
+    came = [nodes.execute("client", VLAN_FETCH, *words).stdout.strip() for _ in range(6)]
+    expect(set(came) == pages, f"over VLAN {topology.VLAN} came {came}")
 
 
 @test(Setup(workers=3))

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from labkit import client, director, hugepages, lab, nodes, rules, topology
-from labkit.director import Setup
+from labkit.setup import Setup, config
 from labtests.suite import expect, test
 
 URL = f"http://{topology.VIP}/"
@@ -56,6 +56,44 @@ def two_daemons():
     expect("sluice.sock" in said, f"the second daemon does not name the socket: {said.strip()}")
     expect(len(twins()) == 2, "the second daemon took the twins away")
     client.fetch(URL, 30)
+
+
+@test()
+def one_prefix():
+    """files on hugetlbfs take no huge page with them, and a second daemon of the prefix is told why it cannot start"""
+    director.stop()
+    taken = hugepages.total() - hugepages.free()
+    with hugepages.mounted(lab.RUN) as folder:
+        setup = Setup(eal=("--file-prefix", "sluice-lab", "--no-telemetry", "--iova-mode=va"))
+        director.start(lab.RUN, setup)
+        serves()
+        expect(hugepages.total() - hugepages.free() > taken, "the director uses no huge page")
+        said = director.refused(lab.RUN, config(lab.RUN, setup).replace("sluice.sock", "other.sock"))
+        expect('same file prefix, "sluice-lab"' in said, f"the second daemon does not name the prefix: {said.strip()}")
+        expect(not (lab.RUN / "other.sock").exists(), "the second daemon left its socket")
+        director.stop()
+        files = [file.name for file in folder.iterdir()]
+        left = hugepages.total() - hugepages.free() - taken
+        expect(left <= 0 and not files, f"{left} huge pages are still taken, and the files {files} left")
+    director.start(lab.RUN)
+
+
+@test()
+def failed_starts():
+    """a start that fails, by its device or by its routes, leaves no twin and no socket, and says only why"""
+    director.stop()
+    good = config(lab.RUN, Setup())
+    for text, reason in (
+        (good.replace("iface=ds0", "iface=nosuch"), "net_af_packet1"),
+        (good + '[[route]]\nprefix = "192.0.2.0/24"\nvia = "203.0.113.1"\ninterface = "dc"\n', "192.0.2.0/24"),
+    ):
+        said = director.refused(lab.RUN, text)
+        last = said.strip().splitlines()[-1]
+        expect(last.startswith("sluiced: ") and reason in last, f"the last line does not name {reason}: {last}")
+        expect("WARN" not in said, f"a failed start warned: {said}")
+        expect(not twins(), f"twins are left: {twins()}")
+        expect(not (lab.RUN / "sluice.sock").exists(), "the socket is left")
+    director.start(lab.RUN)
 
 
 @test()

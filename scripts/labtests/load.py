@@ -3,7 +3,7 @@
 import time
 
 from labkit import client, nodes, rules, topology
-from labkit.director import Setup
+from labkit.setup import Setup
 from labtests.suite import expect, test
 
 URL = f"http://{topology.VIP}/"

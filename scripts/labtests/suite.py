@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from labkit import director, lab, rules
+from labkit.setup import Setup
 from labkit.shell import LabError
 
 LIMIT_SECONDS = 90
@@ -19,14 +20,14 @@ class Test:
     """A test: its name is the sentence it proves."""
 
     name: str
-    setup: director.Setup
+    setup: Setup
     body: Callable[[], None]
 
 
 TESTS: list[Test] = []
 
 
-def test(setup=director.Setup()):
+def test(setup=Setup()):
     """Registers a function whose docstring is the test's name."""
 
     def register(body):
@@ -60,6 +61,11 @@ def counters():
 
     walk("", json.loads(director.ask(lab.RUN, "stats", "--json").stdout))
     return sums
+
+
+def worker_counters():
+    """Each worker's counters."""
+    return json.loads(director.ask(lab.RUN, "stats", "--json").stdout)["workers"]
 
 
 @contextmanager

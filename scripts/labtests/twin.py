@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labkit import client, director, nodes, rules, topology
-from labkit.director import Setup
+from labkit.setup import DEVICES, Setup
 from labtests.suite import expect, test
 
 VIP = topology.VIP
@@ -67,7 +67,7 @@ def _silence(driver):
     test(Setup(driver=driver))(body)
 
 
-for _driver in director.DEVICES:
+for _driver in DEVICES:
     _silence(_driver)
 
 
