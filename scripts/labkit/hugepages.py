@@ -27,6 +27,18 @@ def total():
     return _meminfo("HugePages_Total")
 
 
+def orphaned():
+    """The number of pages that are taken though no process maps them: other users of the machine have theirs mapped."""
+    mapped = 0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = status.read_text(errors="replace").splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        mapped += sum(int(line.split()[1]) for line in lines if line.startswith("HugetlbPages:"))
+    return total() - free() - mapped // _meminfo("Hugepagesize")
+
+
 def noted(run_dir):
     """The number before the lab came up, if the lab changed it."""
     note = run_dir / "hugepages"

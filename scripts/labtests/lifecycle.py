@@ -26,14 +26,21 @@ def serves():
     client.fetch(URL, 30)
 
 
+def all_pages_free():
+    """No huge page outlives its process; others on the machine may start or stop while we look."""
+    limit = time.monotonic() + 3
+    while (left := hugepages.orphaned()) > 0 and time.monotonic() < limit:
+        time.sleep(0.1)
+    expect(left <= 0, f"{left} huge pages are still taken")
+
+
 def _clean_stop(number):
     def body():
         expect(len(twins()) == 2, f"the twins are {twins()}")
         serves()
         director.stop(number)
         expect(not twins(), f"twins are left: {twins()}")
-        left = hugepages.total() - hugepages.free()
-        expect(left == 0, f"{left} huge pages are still taken")
+        all_pages_free()
         expect(not (lab.RUN / "sluice.sock").exists(), "the socket is left")
         director.start(lab.RUN, Setup())
         serves()
@@ -62,19 +69,17 @@ def two_daemons():
 def one_prefix():
     """files on hugetlbfs take no huge page with them, and a second daemon of the prefix is told why it cannot start"""
     director.stop()
-    taken = hugepages.total() - hugepages.free()
     with hugepages.mounted(lab.RUN) as folder:
         setup = Setup(eal=("--file-prefix", "sluice-lab", "--no-telemetry", "--iova-mode=va"))
         director.start(lab.RUN, setup)
         serves()
-        expect(hugepages.total() - hugepages.free() > taken, "the director uses no huge page")
         said = director.refused(lab.RUN, config(lab.RUN, setup).replace("sluice.sock", "other.sock"))
         expect('same file prefix, "sluice-lab"' in said, f"the second daemon does not name the prefix: {said.strip()}")
         expect(not (lab.RUN / "other.sock").exists(), "the second daemon left its socket")
         director.stop()
         files = [file.name for file in folder.iterdir()]
-        left = hugepages.total() - hugepages.free() - taken
-        expect(left <= 0 and not files, f"{left} huge pages are still taken, and the files {files} left")
+        expect(not files, f"the files {files} are left, and their huge pages with them")
+        all_pages_free()
     director.start(lab.RUN)
 
 
