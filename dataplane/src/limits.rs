@@ -52,3 +52,12 @@ pub const ICMP_ERROR_MAX: usize = 576;
 /// Fragments beyond the first that one packet may be cut into: a jumbo frame of 9,600 bytes through
 /// an MTU of 576 makes 17. All packets of a window together make at most [`WINDOW`].
 pub const MAX_FRAGMENTS: usize = 32;
+
+/// Bits of the index of an lblc or lblcr table, and entries to a bucket: 16,384 addresses in all
+/// (the kernel's `IP_VS_LBLC_TAB_BITS` and `max_size`), for each worker and fwmark service.
+pub const LOCALITY_BITS: u32 = 10;
+/// See [`LOCALITY_BITS`].
+pub const LOCALITY_WAYS: usize = 16;
+
+/// Destinations that lblcr spreads one address over.
+pub const LOCALITY_SET: usize = 16;

@@ -130,6 +130,8 @@ pub(super) struct Service {
     pub(super) port: Option<Spanned<i64>>,
     pub(super) scheduler: Option<Spanned<String>>,
     #[serde(default)]
+    pub(super) flags: Vec<Spanned<String>>,
+    #[serde(default)]
     pub(super) server: Vec<Server>,
 }
 

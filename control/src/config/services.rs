@@ -5,7 +5,7 @@ use super::file::{self, Method, Protocol};
 use super::value::Prefix;
 use crate::rules::{RealServer, VirtualService, words};
 use dataplane::flow::protocol;
-use dataplane::sched::SchedulerKind;
+use dataplane::sched::{SchedulerKind, Scheduling};
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -43,7 +43,7 @@ pub(super) fn check(
             let name = words::key_text(key);
             return Err(source.at(service, format!("the service {name} is there already")));
         }
-        let scheduler = check_scheduler(source, service.get_ref().scheduler.as_ref())?;
+        let scheduler = check_scheduler(source, service.get_ref())?;
         let real_servers = check_servers(source, key, &service.get_ref().server)?;
         services.push(VirtualService { key, scheduler, real_servers });
     }
@@ -83,14 +83,20 @@ fn number(protocol: Protocol) -> u8 {
 }
 
 /// ipvsadm's default is wlc.
-fn check_scheduler(
-    source: &Source,
-    name: Option<&Spanned<String>>,
-) -> Result<SchedulerKind, ConfigError> {
-    let Some(name) = name else { return Ok(SchedulerKind::Wlc) };
-    SchedulerKind::from_name(name.get_ref()).ok_or_else(|| {
-        let known = SchedulerKind::ALL.map(SchedulerKind::name).join(", ");
-        source.at(name, format!("`{}` is no scheduler; there are {known}", name.get_ref()))
+fn check_scheduler(source: &Source, service: &file::Service) -> Result<Scheduling, ConfigError> {
+    let kind = match &service.scheduler {
+        Some(name) => SchedulerKind::from_name(name.get_ref()).ok_or_else(|| {
+            let known = SchedulerKind::ALL.map(SchedulerKind::name).join(", ");
+            source.at(name, format!("`{}` is no scheduler; there are {known}", name.get_ref()))
+        })?,
+        None => SchedulerKind::Wlc,
+    };
+    service.flags.iter().try_fold(kind.into(), |scheduling: Scheduling, flag| {
+        scheduling.with_flag(flag.get_ref()).map_err(|_| {
+            let message =
+                format!("`{}` is no flag of the scheduler {}", flag.get_ref(), kind.name());
+            source.at(flag, message)
+        })
     })
 }
 

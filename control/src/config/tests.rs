@@ -46,7 +46,7 @@ fn a_file_means_what_it_says() {
     assert_eq!(config.routes[0].interface, InterfaceId(0));
     let (proto, vip, vport) = (6, 0xc0a8_6464, 80);
     assert_eq!(config.services[0].key, ServiceKey::Address { proto, vip, vport });
-    assert_eq!(config.services[0].scheduler, SchedulerKind::Wrr);
+    assert_eq!(config.services[0].scheduler, SchedulerKind::Wrr.into());
     let server = &config.services[0].real_servers[0];
     assert_eq!((server.rip, server.rport, server.weight), (0xc0a8_6402, 80, 3));
     assert_eq!(server.method, ForwardingMethod::Gatewaying);
@@ -288,6 +288,15 @@ fn mistakes_in_routes_and_neighbors_are_told_with_their_line() {
 }
 
 #[test]
+fn schedulers_take_their_own_flags_and_those_of_nobody() {
+    let text = "[[service]]\nfwmark = 1\nscheduler = 'mh'\nflags = ['mh-port', 'flag-1', 'flag-3']";
+    let config = parse(&with_port(text)).expect("valid");
+    let scheduler = config.services[0].scheduler;
+    assert_eq!(scheduler.kind, SchedulerKind::Mh);
+    assert_eq!(scheduler.flag_names().collect::<Vec<_>>(), ["mh-fallback", "mh-port", "flag-3"]);
+}
+
+#[test]
 fn mistakes_in_services_are_told_with_their_line() {
     for (rest, message) in [
         ("[[service]]\nfwmark = 0", ":5: fwmark 0 is not in 1 to 4294967295"),
@@ -298,7 +307,11 @@ fn mistakes_in_services_are_told_with_their_line() {
             ":6: the service fwmark 1 is there already"
         }),
         ("[[service]]\nfwmark = 1\nscheduler = 'best'", {
-            ":6: `best` is no scheduler; there are rr, wrr, lc, wlc"
+            ":6: `best` is no scheduler; there are rr, wrr, lc, wlc, lblc, lblcr, dh, sh, \
+             sed, nq, fo, ovf, mh, twos"
+        }),
+        ("[[service]]\nfwmark = 1\nscheduler = 'sh'\nflags = ['sh-port', 'mh-port']", {
+            ":7: `mh-port` is no flag of the scheduler sh"
         }),
         ("[[mark]]\nmark = 1", {
             ":5: a mark needs at least one of `protocol`, `destination` and `ports`"

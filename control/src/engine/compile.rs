@@ -56,6 +56,7 @@ fn service(
             rip: server.rip,
             rport: server.rport,
             weight: server.weight,
+            last_weight: desired.rules.last_weight(from.key, server),
             method: server.method,
             u_threshold: server.u_threshold,
             l_threshold: server.l_threshold,

@@ -5,6 +5,7 @@ use super::numbers::{abbreviated, exact};
 use super::sort;
 use crate::api::protocol::{DestListing, Listing, ServiceListing, Stats};
 use crate::rules::words::proto_name;
+use dataplane::sched::{SchedFlags, SchedulerKind, Scheduling};
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use std::fmt::Write;
 
@@ -116,13 +117,28 @@ fn service_lines(text: &mut String, service: &ServiceListing, format: Format, na
         Columns::Rate => {
             writeln!(text, "{name:<SERVICE_WIDTH$}{}", counters(&service.rate, format.exact))
         }
-        _ => writeln!(text, "{name} {}", service.scheduler.name()),
+        _ => {
+            let flags = flags(service.scheduler);
+            writeln!(text, "{name} {}{flags}", service.scheduler.kind.name())
+        }
     };
     for dest in ordered_dests(service, format.nosort) {
         let name = names.endpoint(dest.server.rip, dest.server.rport, proto_of(service.key));
         let name = cut(&name, SERVER_WIDTH);
         let _ = writeln!(text, "  -> {name:<SERVER_WIDTH$}{}", dest_columns(dest, format));
     }
+}
+
+/// A scheduler's flags. For one with flags of its own ipvsadm does not know flag-3, and frames
+/// nothing if it stands alone.
+fn flags(scheduling: Scheduling) -> String {
+    if scheduling.flags.is_empty() {
+        return String::new();
+    }
+    let has_own = matches!(scheduling.kind, SchedulerKind::Sh | SchedulerKind::Mh);
+    let hidden = if has_own { SchedFlags::THIRD } else { SchedFlags::empty() };
+    let shown = Scheduling { flags: scheduling.flags - hidden, ..scheduling };
+    format!(" ({})", shown.flag_names().collect::<Vec<_>>().join(","))
 }
 
 fn service_name(key: ServiceKey, names: &Names) -> String {
@@ -198,7 +214,7 @@ mod tests {
         let rate = Stats { conns: 1, inpkts: 2, outpkts: 3, inbytes: 100_000_000, outbytes: 5 };
         let (stats, active, inactive) = (Stats::default(), 23, 1_234_567_890);
         let dests = vec![DestListing { server, active, inactive, stats, rate }];
-        let (key, scheduler) = (ServiceKey::Fwmark(1), SchedulerKind::Rr);
+        let (key, scheduler) = (ServiceKey::Fwmark(1), SchedulerKind::Rr.into());
         let services = vec![ServiceListing { key, scheduler, stats, rate, dests }];
         let listing = Listing { table_size: 4096, services };
         let last_line = |columns| {

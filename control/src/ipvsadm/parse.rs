@@ -8,8 +8,8 @@ use super::options::{Command, Flag};
 use super::popt::Words;
 use super::{Failure, check};
 use crate::api::protocol::Timeouts;
-use crate::rules::{RealServer, RuleChange, RuleError};
-use dataplane::sched::SchedulerKind;
+use crate::rules::{RealServer, RuleChange, RuleError, words};
+use dataplane::sched::{SchedFlags, SchedulerKind, Scheduling};
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -57,10 +57,6 @@ pub enum Invocation {
 
 /// The longest timeout: 31 days.
 const MAX_TIMEOUT: i64 = 31 * 86_400;
-
-/// Schedulers of the kernel's that do not exist here.
-const OTHER_SCHEDULERS: [&str; 10] =
-    ["lblc", "lblcr", "dh", "sh", "sed", "nq", "ovf", "fo", "mh", "twos"];
 
 /// Reads the words after `ipvsadm`.
 ///
@@ -117,6 +113,8 @@ struct Draft<'a> {
     target: Target,
     server: Option<(IpAddr, u16)>,
     scheduler: String,
+    flag_names: String,
+    flags: SchedFlags,
     method: ForwardingMethod,
     weight: u32,
     u_threshold: u32,
@@ -135,6 +133,8 @@ impl<'a> Draft<'a> {
             target: Target { address: any, proto: 0, port: 0, fwmark: 0, is_v6: false },
             server: None,
             scheduler: String::new(),
+            flag_names: String::new(),
+            flags: SchedFlags::empty(),
             method: ForwardingMethod::Gatewaying,
             weight: 1,
             u_threshold: 0,
@@ -196,7 +196,7 @@ impl<'a> Draft<'a> {
             "l-threshold" => self.l_threshold = threshold(value, "l_threshold")?,
             "persistent" if !value.is_empty() => drop(timeout(value, 1)?),
             "netmask" => self.netmask(value)?,
-            "sched-flags" => scheduler_flags(&self.scheduler, value)?,
+            "sched-flags" => self.flag_names = value.to_owned(),
             "tun-type" if matches!(value, "ipip" | "gue" | "gre") => self.tunnel = value.into(),
             "tun-type" => return Err(Failure::bad("illegal tunnel type specified")),
             "tun-port" => drop(bounded(value, 1, 65535, "tunnel port")?),
@@ -262,7 +262,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn finish(self) -> Result<Invocation, Failure> {
+    fn finish(mut self) -> Result<Invocation, Failure> {
+        self.flags = scheduler_flags(&self.scheduler, &self.flag_names)?;
         check::command(self.command, &self.seen)?;
         match self.command {
             Command::AddService | Command::EditService => self.check_service()?,
@@ -311,7 +312,6 @@ impl<'a> Draft<'a> {
     /// What ipvsadm would do and this version of Sluice does not.
     fn check_supported(&self) -> Result<(), Failure> {
         let has_v6_server = self.server.is_some_and(|(address, _)| address.is_ipv6());
-        let scheduler = format!("scheduler `{}'", self.scheduler);
         let tunnel = format!("tunnel type `{}'", self.tunnel);
         let missing = [
             (
@@ -324,8 +324,6 @@ impl<'a> Draft<'a> {
             (self.has("netmask"), "persistence granularity (-M)"),
             (self.has("pe"), "a persistence engine (--pe)"),
             (self.has("ops"), "one-packet scheduling (-o)"),
-            (self.has("sched-flags"), "a scheduler flag (-b)"),
-            (OTHER_SCHEDULERS.contains(&self.scheduler.as_str()), &scheduler),
             (self.tunnel != "ipip", &tunnel),
         ];
         match missing.iter().find(|row| row.0) {
@@ -347,12 +345,13 @@ impl<'a> Draft<'a> {
         self.has("service-address").then(|| self.key())
     }
 
-    fn scheduler(&self) -> Result<SchedulerKind, Failure> {
-        if self.scheduler.is_empty() {
-            return Ok(SchedulerKind::Wlc);
-        }
-        SchedulerKind::from_name(&self.scheduler)
-            .ok_or_else(|| Failure::refused(RuleError::NoSuchScheduler.to_string()))
+    fn scheduler(&self) -> Result<Scheduling, Failure> {
+        let kind = match self.scheduler.as_str() {
+            "" => SchedulerKind::Wlc,
+            name => SchedulerKind::from_name(name)
+                .ok_or_else(|| Failure::refused(RuleError::NoSuchScheduler.to_string()))?,
+        };
+        Ok(Scheduling { kind, flags: self.flags })
     }
 
     fn server(&self) -> RealServer {
@@ -456,17 +455,10 @@ fn multicast_group(text: &str) -> Result<(), Failure> {
     }
 }
 
-fn scheduler_flags(scheduler: &str, list: &str) -> Result<(), Failure> {
-    for flag in list.split(',') {
-        let owner = match flag {
-            "flag-1" | "flag-2" | "flag-3" => continue,
-            "sh-fallback" | "sh-port" => "sh",
-            "mh-fallback" | "mh-port" => "mh",
-            _ => return Err(Failure::bad(format!("invalid scheduler flag `{flag}'"))),
-        };
-        if scheduler != owner {
-            return Err(Failure::bad(format!("incompatible scheduler flag `{flag}'")));
-        }
-    }
-    Ok(())
+/// Names between commas; none at all between two of them is no mistake.
+fn scheduler_flags(scheduler: &str, list: &str) -> Result<SchedFlags, Failure> {
+    let kind = SchedulerKind::from_name(scheduler).unwrap_or(SchedulerKind::Wlc);
+    let names = list.split(',').filter(|name| !name.is_empty());
+    let scheduling = words::with_flags(kind, names).map_err(Failure::bad)?;
+    Ok(scheduling.flags)
 }

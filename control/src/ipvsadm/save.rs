@@ -3,7 +3,8 @@
 //! Stock `-S` forgets thresholds and timeouts. Both can be said in ipvsadm's own words, so they
 //! are saved: `-x` and `-y` at the end of a real server's line, and `--set` first if a timeout is
 //! not the kernel's default. Without a service nothing is saved: scripts take an empty `-S` for an
-//! empty table.
+//! empty table. Stock `-S` also writes sh and mh with flag-3 alone as a `-b` without names, which
+//! nothing reads back; here the flag is named.
 
 use super::layout::{ordered, ordered_dests, proto_of};
 use super::names::Names;
@@ -20,7 +21,12 @@ pub fn lines(listing: &Listing, timeouts: Timeouts, names: &Names) -> String {
     }
     for service in ordered(listing, false) {
         let selector = selector(service.key, names);
-        text.push_str(&format!("-A {selector} -s {}\n", service.scheduler.name()));
+        text.push_str(&format!("-A {selector} -s {}", service.scheduler.kind.name()));
+        let flags: Vec<&str> = service.scheduler.flag_names().collect();
+        if !flags.is_empty() {
+            text.push_str(&format!(" -b {}", flags.join(",")));
+        }
+        text.push('\n');
         for dest in ordered_dests(service, false) {
             text.push_str(&server_line(&selector, dest, proto_of(service.key), names));
         }

@@ -1,7 +1,7 @@
 //! One step of the operator.
 
 use super::{RealServer, words};
-use dataplane::sched::SchedulerKind;
+use dataplane::sched::Scheduling;
 use dataplane::service::ServiceKey;
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +15,8 @@ pub enum RuleChange {
         #[serde(with = "words::key")]
         service: ServiceKey,
         /// How it chooses.
-        #[serde(with = "words::scheduler")]
-        scheduler: SchedulerKind,
+        #[serde(flatten, with = "words::scheduling")]
+        scheduler: Scheduling,
     },
     /// `ipvsadm -E`.
     EditService {
@@ -24,8 +24,8 @@ pub enum RuleChange {
         #[serde(with = "words::key")]
         service: ServiceKey,
         /// How it chooses from now on.
-        #[serde(with = "words::scheduler")]
-        scheduler: SchedulerKind,
+        #[serde(flatten, with = "words::scheduling")]
+        scheduler: Scheduling,
     },
     /// `ipvsadm -D`.
     DeleteService {

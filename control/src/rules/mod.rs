@@ -6,14 +6,16 @@
 mod change;
 mod error;
 mod marks;
+mod quiesced;
 pub mod words;
 
 pub use change::RuleChange;
 pub use error::{ChangeError, RuleError};
 pub use marks::MarkRule;
 
-use dataplane::sched::SchedulerKind;
+use dataplane::sched::Scheduling;
 use dataplane::service::{ForwardingMethod, ServiceKey};
+use quiesced::Quiesced;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,8 +26,8 @@ pub struct VirtualService {
     #[serde(with = "words::key")]
     pub key: ServiceKey,
     /// How it chooses.
-    #[serde(with = "words::scheduler")]
-    pub scheduler: SchedulerKind,
+    #[serde(flatten, with = "words::scheduling")]
+    pub scheduler: Scheduling,
     /// In the order of adding (the kernel's list, and so the compiled table, is the reverse).
     pub real_servers: Vec<RealServer>,
 }
@@ -61,6 +63,7 @@ impl VirtualService {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
     services: BTreeMap<ServiceKey, VirtualService>,
+    quiesced: Quiesced,
 }
 
 impl Rules {
@@ -74,6 +77,11 @@ impl Rules {
         self.services.get(&key)
     }
 
+    /// The last weight other than 0 of one of the service's real servers; 0 if it was added with 0.
+    pub fn last_weight(&self, service: ServiceKey, server: &RealServer) -> u32 {
+        if server.weight > 0 { server.weight } else { self.quiesced.weight(service, server) }
+    }
+
     /// How many virtual services there are.
     pub fn len(&self) -> usize {
         self.services.len()
@@ -85,7 +93,7 @@ impl Rules {
     }
 
     /// The rules after `changes`, which take effect whole or not at all; with `replace` they
-    /// start from no rules.
+    /// start from no rules, but for the weights that quiesced real servers had.
     ///
     /// # Errors
     /// The first change that is refused, and its place; `self` is as before.
@@ -93,6 +101,9 @@ impl Rules {
         let mut next = if replace { Rules::default() } else { self.clone() };
         for (at, change) in changes.iter().enumerate() {
             next.apply(change).map_err(|error| ChangeError { at, of: changes.len(), error })?;
+        }
+        if replace {
+            next.quiesced.inherit(self, &next.services);
         }
         *self = next;
         Ok(())
@@ -112,24 +123,34 @@ impl Rules {
                 Ok(())
             }
             RuleChange::DeleteService { service } => {
-                self.services.remove(service).map(drop).ok_or(RuleError::NoSuchService)
+                let deleted = self.services.remove(service).ok_or(RuleError::NoSuchService)?;
+                deleted
+                    .real_servers
+                    .iter()
+                    .for_each(|server| self.quiesced.forget(*service, server));
+                Ok(())
             }
             RuleChange::Flush => {
-                self.services.clear();
+                *self = Rules::default();
                 Ok(())
             }
             RuleChange::AddServer { service, server } => self.defined(*service)?.add(server),
-            RuleChange::EditServer { service, server } => self.defined(*service)?.edit(server),
-            RuleChange::DeleteServer { service, rip, rport } => {
-                let service = self.defined(*service)?;
+            RuleChange::EditServer { service, server } => {
+                let before = self.defined(*service)?.edit(server)?;
+                self.quiesced.edited(*service, &before, server.weight);
+                Ok(())
+            }
+            RuleChange::DeleteServer { service: key, rip, rport } => {
+                let service = self.defined(*key)?;
                 let place = service.place(*rip, *rport).ok_or(RuleError::NoSuchServer)?;
-                service.real_servers.remove(place);
+                let deleted = service.real_servers.remove(place);
+                self.quiesced.forget(*key, &deleted);
                 Ok(())
             }
         }
     }
 
-    fn add_service(&mut self, key: ServiceKey, scheduler: SchedulerKind) -> Result<(), RuleError> {
+    fn add_service(&mut self, key: ServiceKey, scheduler: Scheduling) -> Result<(), RuleError> {
         if self.services.contains_key(&key) {
             return Err(RuleError::ServiceExists);
         }
@@ -163,11 +184,11 @@ impl VirtualService {
         Ok(())
     }
 
-    fn edit(&mut self, server: &RealServer) -> Result<(), RuleError> {
+    /// Takes the server's numbers over; what it was before.
+    fn edit(&mut self, server: &RealServer) -> Result<RealServer, RuleError> {
         let server = self.checked(server)?;
         let place = self.place(server.rip, server.rport).ok_or(RuleError::NoSuchServer)?;
-        self.real_servers[place] = server;
-        Ok(())
+        Ok(std::mem::replace(&mut self.real_servers[place], server))
     }
 
     /// The server with the port it gets, if its numbers are in range.

@@ -1,6 +1,7 @@
 //! What the kernel accepts, refuses and forces.
 
 use super::*;
+use dataplane::sched::SchedulerKind;
 
 const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: 0x0a00_0064, vport: 80 };
 const RS: u32 = 0xc0a8_010b;
@@ -10,7 +11,7 @@ fn server(method: ForwardingMethod) -> RealServer {
 }
 
 fn add_service(service: ServiceKey) -> RuleChange {
-    RuleChange::AddService { service, scheduler: SchedulerKind::Rr }
+    RuleChange::AddService { service, scheduler: SchedulerKind::Rr.into() }
 }
 
 fn add(server: RealServer) -> RuleChange {
@@ -38,7 +39,7 @@ fn each_refusal_has_the_kernels_reason() {
         (add_service(WEB), RuleError::ServiceExists),
         (RuleChange::DeleteService { service: other }, RuleError::NoSuchService),
         (
-            RuleChange::EditService { service: other, scheduler: SchedulerKind::Lc },
+            RuleChange::EditService { service: other, scheduler: SchedulerKind::Lc.into() },
             RuleError::NoSuchService,
         ),
         (
@@ -135,9 +136,59 @@ fn changes_read_back_from_json_as_they_were_written() {
         serde_json::to_string(&add_service(WEB)).unwrap(),
         r#"{"change":"add_service","service":{"proto":"tcp","vip":"10.0.0.100","vport":80},"scheduler":"rr"}"#
     );
-    let wrong = r#"{"change":"add_service","service":{"fwmark":1},"scheduler":"sh"}"#;
+    let wrong = r#"{"change":"add_service","service":{"fwmark":1},"scheduler":"sx"}"#;
     let refused = serde_json::from_str::<RuleChange>(wrong).unwrap_err().to_string();
-    assert!(refused.contains("unknown scheduler `sh'"), "{refused}");
+    assert!(refused.contains("unknown scheduler `sx'"), "{refused}");
+}
+
+#[test]
+fn flags_stand_in_json_by_their_schedulers_names_for_them() {
+    let with =
+        |names: &[&str]| words::with_flags(SchedulerKind::Sh, names.iter().copied()).unwrap();
+    let change = |scheduler| RuleChange::AddService { service: ServiceKey::Fwmark(7), scheduler };
+    let all = change(with(&["sh-fallback", "sh-port", "flag-3"]));
+    let text = serde_json::to_string(&all).unwrap();
+    assert_eq!(
+        text,
+        r#"{"change":"add_service","service":{"fwmark":7},"scheduler":"sh","flags":["sh-fallback","sh-port","flag-3"]}"#
+    );
+    assert_eq!(serde_json::from_str::<RuleChange>(&text).unwrap(), all);
+    let generic = text.replace("sh-fallback", "flag-1").replace("sh-port", "flag-2");
+    assert_eq!(serde_json::from_str::<RuleChange>(&generic).unwrap(), all);
+    for (flag, message) in [
+        ("mh-port", "incompatible scheduler flag `mh-port'"),
+        ("port", "invalid scheduler flag `port'"),
+    ] {
+        let refused = serde_json::from_str::<RuleChange>(&text.replace("sh-port", flag));
+        assert!(refused.unwrap_err().to_string().contains(message), "{flag}");
+    }
+}
+
+#[test]
+fn a_quiesced_server_keeps_its_last_weight_until_it_is_deleted() {
+    let of = |weight| RealServer { weight, ..server(ForwardingMethod::Masq) };
+    let edit = |weight| RuleChange::EditServer { service: WEB, server: of(weight) };
+    let last = |rules: &Rules| {
+        let servers = &rules.get(WEB).unwrap().real_servers;
+        rules.last_weight(WEB, &servers[0])
+    };
+    let mut rules = web_with(&[of(0)]);
+    assert_eq!(last(&rules), 0);
+    for (weight, kept) in [(5, 5), (0, 5), (0, 5), (7, 7), (0, 7)] {
+        rules.apply(&edit(weight)).unwrap();
+        assert_eq!(last(&rules), kept, "{weight}");
+    }
+    let again = [add_service(WEB), add(of(0))];
+    rules.apply_all(&again, true).unwrap();
+    assert_eq!(last(&rules), 7, "the configuration was read again");
+    let delete = RuleChange::DeleteServer { service: WEB, rip: RS, rport: 8080 };
+    rules.apply_all(&[delete, add(of(0))], false).unwrap();
+    assert_eq!(last(&rules), 0);
+    rules
+        .apply_all(&[edit(3), edit(0), RuleChange::DeleteService { service: WEB }], false)
+        .unwrap();
+    rules.apply_all(&again, false).unwrap();
+    assert_eq!(last(&rules), 0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! `tcp`, `masq`, `wlc` and dotted addresses become numbers and back.
 
 use dataplane::flow::protocol;
-use dataplane::sched::SchedulerKind;
+use dataplane::sched::{FlagError, SchedulerKind, Scheduling};
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::net::Ipv4Addr;
@@ -49,6 +49,22 @@ pub fn prefix_of(text: &str) -> Option<(u32, u8)> {
     let address: Ipv4Addr = address.parse().ok()?;
     let length = length.parse().ok().filter(|&l| l <= 32)?;
     Some((address.into(), length))
+}
+
+/// A scheduler with the flags of these names.
+///
+/// # Errors
+/// The first that cannot be, in ipvsadm's words.
+pub fn with_flags<'a>(
+    kind: SchedulerKind,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<Scheduling, String> {
+    names.into_iter().try_fold(kind.into(), |scheduling: Scheduling, name| {
+        scheduling.with_flag(name).map_err(|error| match error {
+            FlagError::Invalid => format!("invalid scheduler flag `{name}'"),
+            FlagError::Incompatible => format!("incompatible scheduler flag `{name}'"),
+        })
+    })
 }
 
 /// A service key in messages: `tcp 10.0.0.100:80`, `fwmark 7`.
@@ -101,6 +117,29 @@ by_name! {
     /// IPv4 networks, `10.1.0.0/16`.
     prefix: (u32, u8), "no IPv4 network",
     |(a, l): (u32, u8)| format!("{}/{l}", Ipv4Addr::from(a)), prefix_of
+}
+
+/// Schedulers and their flags, as two fields of what has them: `"scheduler":"sh"`, and unless there
+/// are none `"flags":["sh-port"]`.
+pub mod scheduling {
+    use super::*;
+    #[derive(Serialize, Deserialize)]
+    struct Form {
+        #[serde(with = "super::scheduler")]
+        scheduler: SchedulerKind,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        flags: Vec<String>,
+    }
+    /// Its fields.
+    pub fn serialize<S: Serializer>(value: &Scheduling, to: S) -> Result<S::Ok, S::Error> {
+        let flags = value.flag_names().map(str::to_owned).collect();
+        Form { scheduler: value.kind, flags }.serialize(to)
+    }
+    /// The value of the fields.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Scheduling, D::Error> {
+        let Form { scheduler, flags } = Form::deserialize(from)?;
+        with_flags(scheduler, flags.iter().map(String::as_str)).map_err(D::Error::custom)
+    }
 }
 
 /// A protocol that may be absent.

@@ -10,6 +10,7 @@ use crate::io::{Packet, Pool};
 use crate::parse::Headers;
 use crate::proto::tcp::state;
 use crate::punt;
+use crate::sched::Asked;
 use crate::service::{Dest, ForwardingMethod};
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use crate::wire::tcp::flags;
@@ -38,7 +39,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if !self.may_begin(headers) {
             return self.punt_flow(headers);
         }
-        let Some(dest) = self.schedule(index) else {
+        let asked = Asked { key: &headers.key, now: self.now };
+        let Some(dest) = self.schedule(index, &asked) else {
             return self.refuse(packet, headers, IcmpError::PortUnreachable, None, out);
         };
         let new = self.new_conn(headers, &dest);
@@ -114,11 +116,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Asks the service's scheduler, and the destination it names, which may just have filled up:
     /// then it is overloaded and the scheduler is asked again.
-    fn schedule(&mut self, index: usize) -> Option<Dest> {
+    fn schedule(&mut self, index: usize, asked: &Asked<'_>) -> Option<Dest> {
         let service = self.tables.services.service(index);
         let scheduler = &mut self.tables.schedulers[index];
         for _ in 0..=service.dests.len() {
-            let dest = &service.dests[scheduler.schedule(service, &self.accounts)?];
+            let dest = &service.dests[scheduler.schedule(service, asked, &self.accounts)?];
             if dest.take_conn() {
                 return Some(dest.clone());
             }

@@ -3,45 +3,51 @@
 //! Each worker has its own [`Scheduler`] per service, cursor only; what it chooses from is the
 //! snapshot's [`Service`]. Worker 0 alone chooses exactly as a kernel does.
 
+mod buckets;
+mod dh;
+mod fo;
+mod hash;
+mod kind;
+mod lblc;
+mod lblcr;
 mod lc;
 mod least;
+mod locality;
+mod mh;
+mod nq;
+mod ovf;
 mod rr;
+mod sed;
+mod sh;
+mod siphash;
+mod twos;
 mod wlc;
 mod wrr;
 
+pub use buckets::Buckets;
+pub use kind::{FlagError, SchedFlags, SchedulerKind, Scheduling};
+
+use crate::flow::FlowKey;
 use crate::ids::{DestId, WorkerId};
 use crate::service::{Dest, Service};
+use crate::time::Tick;
+use least::{Least, Measure};
 
-/// The schedulers that exist, by ipvsadm's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SchedulerKind {
-    /// Round robin.
-    Rr,
-    /// Weighted round robin.
-    Wrr,
-    /// Least connections.
-    Lc,
-    /// Weighted least connections.
-    Wlc,
+/// What a scheduler is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The packet that begins the conn; its source is the client.
+    pub key: &'a FlowKey,
+    /// When.
+    pub now: Tick,
 }
 
-impl SchedulerKind {
-    /// Every scheduler, in the order of ipvsadm's manual.
-    pub const ALL: [SchedulerKind; 4] = [Self::Rr, Self::Wrr, Self::Lc, Self::Wlc];
-
-    /// As ipvsadm writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            SchedulerKind::Rr => "rr",
-            SchedulerKind::Wrr => "wrr",
-            SchedulerKind::Lc => "lc",
-            SchedulerKind::Wlc => "wlc",
-        }
-    }
-
-    /// The scheduler ipvsadm calls `name`, if it exists here.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+impl Asked<'_> {
+    /// What the hashing schedulers know a client by: its address, with or without the port added.
+    #[inline]
+    fn client(&self, with_port: bool) -> u32 {
+        let port = if with_port { self.key.sport } else { 0 };
+        self.key.src.wrapping_add(port.into())
     }
 }
 
@@ -72,47 +78,104 @@ pub struct Scheduler {
 enum Choice {
     Rr(rr::Cursor),
     Wrr(wrr::Cursor),
-    Least(least::Least),
+    /// lc, wlc, sed, nq.
+    Least(Least),
+    Lblc(Box<lblc::Lblc>),
+    Lblcr(Box<lblcr::Lblcr>),
+    Twos(twos::Dice),
+    // What follows remembers nothing.
+    Dh,
+    Sh,
+    Mh,
+    Fo,
+    Ovf,
+}
+
+impl Choice {
+    fn new(service: &Service, worker: WorkerId) -> Self {
+        let least = |measure: Measure| Choice::Least(Least::new(&service.dests, measure));
+        match service.scheduler.kind {
+            SchedulerKind::Rr => Choice::Rr(rr::Cursor::new(service, worker)),
+            SchedulerKind::Wrr => Choice::Wrr(wrr::Cursor::new(service, worker)),
+            SchedulerKind::Lc => least(lc::share),
+            SchedulerKind::Wlc => least(wlc::share),
+            SchedulerKind::Sed => least(sed::share),
+            SchedulerKind::Nq => least(nq::share),
+            SchedulerKind::Lblc => Choice::Lblc(Box::new(lblc::Lblc::new(service))),
+            SchedulerKind::Lblcr => Choice::Lblcr(Box::new(lblcr::Lblcr::new(service))),
+            SchedulerKind::Twos => Choice::Twos(twos::Dice::new(service, worker)),
+            SchedulerKind::Dh => Choice::Dh,
+            SchedulerKind::Sh => Choice::Sh,
+            SchedulerKind::Mh => Choice::Mh,
+            SchedulerKind::Fo => Choice::Fo,
+            SchedulerKind::Ovf => Choice::Ovf,
+        }
+    }
+
+    fn least(&mut self) -> Option<&mut Least> {
+        match self {
+            Choice::Least(least) => Some(least),
+            Choice::Lblc(lblc) => Some(&mut lblc.least),
+            Choice::Lblcr(lblcr) => Some(&mut lblcr.least),
+            _ => None,
+        }
+    }
 }
 
 impl Scheduler {
     /// As after `ipvsadm -A`, or `-E` with another scheduler.
     pub fn new(service: &Service, worker: WorkerId) -> Self {
-        let choice = match service.scheduler {
-            SchedulerKind::Rr => Choice::Rr(rr::Cursor::new(service, worker)),
-            SchedulerKind::Wrr => Choice::Wrr(wrr::Cursor::new(service, worker)),
-            SchedulerKind::Lc => Choice::Least(least::Least::new(&service.dests, lc::share)),
-            SchedulerKind::Wlc => Choice::Least(least::Least::new(&service.dests, wlc::share)),
-        };
-        Scheduler { worker, choice }
+        Scheduler { worker, choice: Choice::new(service, worker) }
     }
 
     /// The place in `service.dests` of the destination for a new conn; `None` if none has a weight
-    /// and room. `service` is the one of [`Scheduler::new`] or of the last [`Scheduler::rebase`].
-    pub fn schedule(&mut self, service: &Service, loads: &impl Loads) -> Option<usize> {
+    /// and room, or the one that a hash names has not. `service` is the one of [`Scheduler::new`]
+    /// or of the last [`Scheduler::rebase`].
+    pub fn schedule(
+        &mut self,
+        service: &Service,
+        asked: &Asked<'_>,
+        loads: &impl Loads,
+    ) -> Option<usize> {
+        let dests = &service.dests;
         match &mut self.choice {
-            Choice::Rr(cursor) => cursor.choose(&service.dests),
+            Choice::Rr(cursor) => cursor.choose(dests),
             Choice::Wrr(cursor) => cursor.choose(service),
-            Choice::Least(least) => least.choose(&service.dests, loads),
+            Choice::Least(least) => least.choose(dests, loads),
+            Choice::Lblc(lblc) => lblc.choose(service, asked, loads),
+            Choice::Lblcr(lblcr) => lblcr.choose(service, asked, loads),
+            Choice::Twos(dice) => dice.choose(dests, loads),
+            Choice::Dh => dh::choose(service, asked),
+            Choice::Sh => sh::choose(service, asked),
+            Choice::Mh => mh::choose(service, asked),
+            Choice::Fo => fo::choose(dests),
+            Choice::Ovf => ovf::choose(dests, loads),
         }
     }
 
     /// Carries on with the service's next snapshot. Nothing happens if the service is the same.
     pub fn rebase(&mut self, old: &Service, new: &Service) {
+        if old.scheduler.kind != new.scheduler.kind {
+            *self = Scheduler::new(new, self.worker);
+            return;
+        }
+        if let Some(least) = self.choice.least() {
+            least.rebase(&new.dests);
+        }
         match &mut self.choice {
-            _ if old.scheduler != new.scheduler => *self = Scheduler::new(new, self.worker),
             Choice::Rr(cursor) => cursor.rebase(&old.dests, &new.dests),
             Choice::Wrr(cursor) => cursor.rebase(old, new, self.worker),
-            Choice::Least(least) => least.rebase(&new.dests),
+            _ => {}
         }
     }
 
     /// Tells that this worker's conns on the destination at `place` in the service's list began,
-    /// ended, or moved between active and inactive. Saves lc and wlc comparing all destinations.
-    /// A director that tells any change must tell all; one that never does is served too.
+    /// ended, or moved between active and inactive. Saves comparing all destinations where the
+    /// least loaded is wanted. A director that tells any change must tell all; one that never does
+    /// is served too.
     #[inline]
     pub fn load_changed(&mut self, place: usize) {
-        if let Choice::Least(least) = &mut self.choice {
+        if let Some(least) = self.choice.least() {
             least.load_changed(place);
         }
     }
@@ -127,11 +190,21 @@ fn is_available(dest: &Dest) -> bool {
 /// Load as lc and wlc see it: an active conn counts as much as 256 idle ones
 /// (`ip_vs_dest_conn_overhead`).
 #[inline]
-fn overhead(dest: &Dest, loads: &impl Loads) -> u64 {
-    256 * u64::from(loads.active(dest.id)) + u64::from(loads.inactive(dest.id))
+fn overhead(active: u32, inactive: u32) -> u64 {
+    256 * u64::from(active) + u64::from(inactive)
+}
+
+/// The heaviest of those that fit; among equals the first in the list.
+fn heaviest(dests: &[Dest], fits: impl Fn(&Dest) -> bool) -> Option<usize> {
+    let fitting = (0..dests.len()).filter(|&place| fits(&dests[place]));
+    fitting.min_by_key(|&place| std::cmp::Reverse(dests[place].weight))
 }
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod hash_tests;
+#[cfg(test)]
+mod locality_tests;
 #[cfg(test)]
 mod tests;

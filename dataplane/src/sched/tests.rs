@@ -23,13 +23,21 @@ impl Loads for Counts {
     }
 }
 
-fn of_kind(scheduler: SchedulerKind, weights: &[u32]) -> Service {
+pub fn of_kind(scheduler: SchedulerKind, weights: &[u32]) -> Service {
     let dests = (1..).zip(weights).map(|(id, &weight)| dest(id, weight)).collect();
-    Service { scheduler, ..service(dests) }
+    let Service { id, key, .. } = service(Vec::new());
+    Service::new(id, key, scheduler, dests)
+}
+
+/// A client of the service, at a time.
+pub fn asked() -> Asked<'static> {
+    const KEY: FlowKey =
+        FlowKey { src: 0xac10_0001, dst: 0x0a00_0064, sport: 4000, dport: 80, proto: 6 };
+    Asked { key: &KEY, now: Tick(1000) }
 }
 
 fn picks(scheduler: &mut Scheduler, service: &Service, count: usize) -> Vec<Option<usize>> {
-    (0..count).map(|_| scheduler.schedule(service, &Counts::default())).collect()
+    (0..count).map(|_| scheduler.schedule(service, &asked(), &Counts::default())).collect()
 }
 
 fn names(service: &Service, scheduler: &mut Scheduler, count: usize) -> String {
@@ -38,13 +46,13 @@ fn names(service: &Service, scheduler: &mut Scheduler, count: usize) -> String {
     picks.into_iter().map(|pick| pick.map_or('-', letter)).collect()
 }
 
-fn overload(service: &Service, rng: &mut fastrand::Rng, one_in: u8) {
+pub fn overload(service: &Service, rng: &mut fastrand::Rng, one_in: u8) {
     for dest in &service.dests {
         dest.shared.overloaded.store(rng.u8(..one_in) == 0, Relaxed);
     }
 }
 
-fn with_thresholds(mut service: Service) -> Service {
+pub fn with_thresholds(mut service: Service) -> Service {
     service.dests.iter_mut().for_each(|dest| dest.u_threshold = 1);
     service
 }
@@ -149,7 +157,7 @@ fn wrr_chooses_as_the_literal_walk_whatever_is_overloaded_or_edited() {
                 literal.changed(&edited);
                 service = edited;
             }
-            let pick = ours.schedule(&service, &Counts::default());
+            let pick = ours.schedule(&service, &asked(), &Counts::default());
             let want = literal.choose(&service);
             assert_eq!(pick, want, "seed {seed} step {step} {:?}", weights(&service));
         }
@@ -203,7 +211,7 @@ fn rr_goes_on_with_the_successor_of_a_deleted_destination() {
         let kept = old.dests.iter().filter(|dest| dest.id != old.dests[last].id);
         let new = Service { dests: kept.cloned().collect(), ..old.clone() };
         scheduler.rebase(&old, &new);
-        let next = scheduler.schedule(&new, &Counts::default()).unwrap();
+        let next = scheduler.schedule(&new, &asked(), &Counts::default()).unwrap();
         assert_eq!(new.dests[next].id, old.dests[(last + 1) % 5].id);
     }
 }
@@ -234,38 +242,97 @@ fn workers_begin_where_worker_0_would_be_after_as_many_choices() {
 }
 
 #[test]
-fn least_connections_are_exact_among_random_loads() {
+fn least_loads_are_exact_among_random_ones() {
     for seed in 0..500 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let weights: Vec<u32> = (0..rng.usize(..9)).map(|_| rng.u32(..4)).collect();
         let loads = (1..9).map(|id| (DestId(id), (rng.u32(..3), rng.u32(..600)))).collect();
         let loads = Counts(loads, 0);
-        for kind in [SchedulerKind::Lc, SchedulerKind::Wlc] {
+        for (kind, literal) in LITERAL {
             let service = with_thresholds(of_kind(kind, &weights));
             overload(&service, &mut rng, 5);
-            let pick = Scheduler::new(&service, WorkerId(0)).schedule(&service, &loads);
-            assert_eq!(pick, least_literally(&service, &loads), "seed {seed} {weights:?}");
+            let pick = Scheduler::new(&service, WorkerId(0)).schedule(&service, &asked(), &loads);
+            assert_eq!(pick, literal(&service, &loads), "seed {seed} {kind:?} {weights:?}");
         }
     }
 }
 
-/// `ip_vs_lc.c` and `ip_vs_wlc.c`: a later one wins only if it is strictly better.
-fn least_literally(service: &Service, loads: &Counts) -> Option<usize> {
-    let mut least: Option<(usize, u128)> = None;
+type Literal = fn(&Service, &Counts) -> Option<usize>;
+
+const LITERAL: [(SchedulerKind, Literal); 6] = [
+    (SchedulerKind::Lc, |service, loads| least_literally(service, |d| (weigh(d, loads), 1))),
+    (SchedulerKind::Wlc, wlc_literally),
+    (SchedulerKind::Sed, |service, loads| {
+        least_literally(service, |dest| (u128::from(loads.active(dest.id)) + 1, dest.weight))
+    }),
+    (SchedulerKind::Nq, nq_literally),
+    (SchedulerKind::Fo, |service, _| heaviest_literally(service, |_| true)),
+    (SchedulerKind::Ovf, |service, loads| {
+        heaviest_literally(service, |dest| loads.active(dest.id) <= dest.weight)
+    }),
+];
+
+fn weigh(dest: &Dest, loads: &Counts) -> u128 {
+    u128::from(loads.active(dest.id)) * 256 + u128::from(loads.inactive(dest.id))
+}
+
+/// `ip_vs_wlc.c`.
+pub fn wlc_literally(service: &Service, loads: &Counts) -> Option<usize> {
+    least_literally(service, |dest| (weigh(dest, loads), dest.weight))
+}
+
+/// `ip_vs_lc.c`, `ip_vs_wlc.c` and `ip_vs_sed.c`: a later one wins only if it is strictly better.
+fn least_literally(service: &Service, share: impl Fn(&Dest) -> (u128, u32)) -> Option<usize> {
+    let mut least: Option<(usize, (u128, u32))> = None;
     for (at, dest) in service.dests.iter().enumerate() {
         if dest.weight == 0 || dest.is_overloaded() {
             continue;
         }
-        let load = u128::from(loads.active(dest.id)) * 256 + u128::from(loads.inactive(dest.id));
-        let weight = |at: usize| match service.scheduler {
-            SchedulerKind::Wlc => u128::from(service.dests[at].weight),
-            _ => 1,
-        };
-        if least.is_none_or(|(best, than)| than * weight(at) > load * weight(best)) {
-            least = Some((at, load));
+        let (load, weight) = share(dest);
+        if least.is_none_or(|(_, (least, by))| least * u128::from(weight) > load * u128::from(by)) {
+            least = Some((at, (load, weight)));
         }
     }
     least.map(|(at, _)| at)
+}
+
+/// `ip_vs_nq.c`: the walk ends at the first idle one.
+fn nq_literally(service: &Service, loads: &Counts) -> Option<usize> {
+    let is_idle =
+        |dest: &Dest| dest.weight > 0 && !dest.is_overloaded() && loads.active(dest.id) == 0;
+    let share = |dest: &Dest| (u128::from(loads.active(dest.id)) + 1, dest.weight);
+    service.dests.iter().position(is_idle).or_else(|| least_literally(service, share))
+}
+
+/// `ip_vs_fo.c` and `ip_vs_ovf.c`.
+fn heaviest_literally(service: &Service, fits: impl Fn(&Dest) -> bool) -> Option<usize> {
+    let mut heaviest: Option<usize> = None;
+    for (at, dest) in service.dests.iter().enumerate() {
+        let is_heavier = heaviest.is_none_or(|other| dest.weight > service.dests[other].weight);
+        if dest.weight > 0 && !dest.is_overloaded() && fits(dest) && is_heavier {
+            heaviest = Some(at);
+        }
+    }
+    heaviest
+}
+
+#[test]
+fn flags_are_named_by_their_scheduler_and_refused_by_others() {
+    let with = |kind: SchedulerKind, names: &[&str]| {
+        names.iter().try_fold(Scheduling::from(kind), |all, name| all.with_flag(name))
+    };
+    for (kind, names) in [
+        (SchedulerKind::Sh, &["sh-fallback", "sh-port"][..]),
+        (SchedulerKind::Mh, &["mh-fallback", "mh-port", "flag-3"]),
+        (SchedulerKind::Rr, &["flag-1", "flag-2", "flag-3"]),
+        (SchedulerKind::Wlc, &[]),
+    ] {
+        let scheduling = with(kind, names).unwrap();
+        assert_eq!(scheduling.flag_names().collect::<Vec<_>>(), names);
+    }
+    assert_eq!(with(SchedulerKind::Sh, &["flag-2"]), with(SchedulerKind::Sh, &["sh-port"]));
+    assert_eq!(with(SchedulerKind::Mh, &["sh-port"]), Err(FlagError::Incompatible));
+    assert_eq!(with(SchedulerKind::Sh, &["port"]), Err(FlagError::Invalid));
 }
 
 #[test]
@@ -275,7 +342,7 @@ fn wlc_compares_beyond_64_bits() {
     let full = u32::MAX;
     for (first, second) in [((full, full), (full, full)), ((full, 0), (full - 1, 200))] {
         let loads = Counts([(DestId(1), first), (DestId(2), second)].into(), 0);
-        let pick = Scheduler::new(&service, WorkerId(0)).schedule(&service, &loads);
-        assert_eq!(pick, least_literally(&service, &loads));
+        let pick = Scheduler::new(&service, WorkerId(0)).schedule(&service, &asked(), &loads);
+        assert_eq!(pick, wlc_literally(&service, &loads));
     }
 }

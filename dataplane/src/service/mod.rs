@@ -7,7 +7,7 @@ pub use crate::proto::Timeouts;
 pub use table::{MarkRule, ServiceTable, Settings};
 
 use crate::ids::{DestId, NextHopId, ServiceId};
-use crate::sched::SchedulerKind;
+use crate::sched::{Buckets, Scheduling};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
@@ -47,27 +47,36 @@ pub struct Service {
     /// What it takes.
     pub key: ServiceKey,
     /// How it chooses.
-    pub scheduler: SchedulerKind,
+    pub scheduler: Scheduling,
     /// In the kernel's list order: the last added comes first.
     pub dests: Vec<Dest>,
     /// Greatest common divisor of the positive weights, 1 if there is none (`ip_vs_wrr.c`).
     pub weight_gcd: u32,
     /// Greatest weight.
     pub max_weight: u32,
+    /// What a hashing scheduler looks destinations up in.
+    pub buckets: Buckets,
 }
 
 impl Service {
-    /// A service of these destinations, in the kernel's list order, with what wrr needs of their
-    /// weights.
-    pub fn new(id: ServiceId, key: ServiceKey, scheduler: SchedulerKind, dests: Vec<Dest>) -> Self {
+    /// A service of these destinations, in the kernel's list order, with what schedulers compute
+    /// of them once.
+    pub fn new(
+        id: ServiceId,
+        key: ServiceKey,
+        scheduler: impl Into<Scheduling>,
+        dests: Vec<Dest>,
+    ) -> Self {
+        let scheduler = scheduler.into();
         let divisor = dests.iter().fold(0, |divisor, dest| gcd(dest.weight, divisor));
         let max_weight = dests.iter().map(|dest| dest.weight).max().unwrap_or(0);
-        Service { id, key, scheduler, dests, weight_gcd: divisor.max(1), max_weight }
+        let buckets = Buckets::new(scheduler.kind, &dests);
+        Service { id, key, scheduler, dests, weight_gcd: divisor.max(1), max_weight, buckets }
     }
 }
 
 /// Greatest common divisor; 0 divides nothing and is divided by all.
-fn gcd(a: u32, b: u32) -> u32 {
+pub(crate) fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
@@ -82,6 +91,8 @@ pub struct Dest {
     pub rport: u16,
     /// 0 is quiesced: no new conns.
     pub weight: u32,
+    /// The last weight that was not 0; 0 if it was added quiesced and has been since.
+    pub last_weight: u32,
     /// How packets reach it.
     pub method: ForwardingMethod,
     /// No new conns from this many on; 0 is no limit.
@@ -109,6 +120,7 @@ pub(crate) mod example {
     //! Services for tests.
 
     use super::*;
+    use crate::sched::SchedulerKind;
 
     /// A destination with that id as the last byte of its address, too.
     pub fn dest(id: u32, weight: u32) -> Dest {
@@ -117,6 +129,7 @@ pub(crate) mod example {
             rip: 0xc0a8_0100 | id,
             rport: 80,
             weight,
+            last_weight: weight,
             method: ForwardingMethod::Masq,
             u_threshold: 0,
             l_threshold: 0,

@@ -229,6 +229,7 @@ impl Control {
             rip: server.rip,
             rport: server.rport,
             weight: server.weight,
+            last_weight: server.weight,
             method: server.method,
             u_threshold: server.thresholds.0,
             l_threshold: server.thresholds.1,

@@ -1,7 +1,7 @@
 //! What the daemon answers.
 
 use crate::rules::{MarkRule, RealServer, words};
-use dataplane::sched::SchedulerKind;
+use dataplane::sched::Scheduling;
 use dataplane::service::ServiceKey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -77,8 +77,8 @@ pub struct ServiceListing {
     #[serde(with = "words::key")]
     pub key: ServiceKey,
     /// How it chooses.
-    #[serde(with = "words::scheduler")]
-    pub scheduler: SchedulerKind,
+    #[serde(flatten, with = "words::scheduling")]
+    pub scheduler: Scheduling,
     /// Its counters.
     pub stats: Stats,
     /// Conns, packets and bytes per second.

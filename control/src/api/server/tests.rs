@@ -71,8 +71,10 @@ impl Drop for Served {
 }
 
 fn add_mark_service(mark: u32) -> Op {
-    let change =
-        RuleChange::AddService { service: ServiceKey::Fwmark(mark), scheduler: SchedulerKind::Rr };
+    let change = RuleChange::AddService {
+        service: ServiceKey::Fwmark(mark),
+        scheduler: SchedulerKind::Rr.into(),
+    };
     Op::Change { changes: vec![change], replace: false }
 }
 

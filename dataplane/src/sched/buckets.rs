@@ -1,0 +1,55 @@
+//! Tables from a hash to a destination, for the schedulers that need one: computed when the
+//! snapshot is, read by all workers.
+
+use super::{SchedulerKind, dh, is_available, mh, sh};
+use crate::service::Dest;
+use std::sync::Arc;
+
+/// By hash, the place of a destination in the service's list. Empty without destinations, and for
+/// schedulers that hash nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Buckets(Arc<[u16]>);
+
+impl Buckets {
+    /// What the scheduler needs to choose among these destinations.
+    pub fn new(kind: SchedulerKind, dests: &[Dest]) -> Self {
+        match kind {
+            SchedulerKind::Dh => Buckets(dh::buckets(dests)),
+            SchedulerKind::Sh => Buckets(sh::buckets(dests)),
+            SchedulerKind::Mh => Buckets(mh::buckets(dests)),
+            _ => Buckets::default(),
+        }
+    }
+
+    /// The place in a bucket, if its destination is available.
+    pub(super) fn available(&self, bucket: usize, dests: &[Dest]) -> Option<usize> {
+        let place = usize::from(*self.0.get(bucket)?);
+        is_available(&dests[place]).then_some(place)
+    }
+
+    /// The place in the bucket of `hash(0)` or, with `falls_back`, in the first that is available
+    /// of those that re-hashing gives: with the first bucket's number as offset, then the number
+    /// after it, once around the table (`ip_vs_sh_get_fallback`, `ip_vs_mh_get_fallback`).
+    pub(super) fn choose(
+        &self,
+        dests: &[Dest],
+        falls_back: bool,
+        hash: impl Fn(u32) -> usize,
+    ) -> Option<usize> {
+        let first = hash(0);
+        let chosen = self.available(first, dests);
+        if chosen.is_some() || !falls_back {
+            return chosen;
+        }
+        let size = self.0.len();
+        (0..size).find_map(|step| self.available(hash(((first + step) % size) as u32), dests))
+    }
+}
+
+#[cfg(test)]
+impl Buckets {
+    /// All places, by bucket.
+    pub(super) fn places(&self) -> &[u16] {
+        &self.0
+    }
+}
