@@ -9,7 +9,7 @@ mod ipv4;
 mod ipv6;
 mod plain;
 
-use crate::flow::FlowKey;
+use crate::flow::{FlowKey, protocol};
 use crate::verdict::{DropReason, PuntClass};
 use crate::wire::ethernet::{self, ethertype};
 
@@ -58,6 +58,9 @@ pub struct IcmpHeaders {
     pub kind: u8,
     /// ICMP code.
     pub code: u8,
+    /// Whether the error is about an IP-in-IP packet whose own packet, as far as it is quoted, is
+    /// TCP or UDP: then [`Self::quoted`] and [`Self::quoted_l4`] are about that inner packet.
+    pub tunnelled: bool,
     quoted_l4: u8,
 }
 
@@ -67,6 +70,17 @@ impl IcmpHeaders {
     #[inline]
     pub fn quoted(&self) -> Option<FlowKey> {
         (self.quoted_l4 != 0).then_some(self.quoted)
+    }
+
+    /// The key that packets of the flow which the error is about carry *towards* whoever sent the
+    /// quoted packet, for TCP and UDP: by it the flow's conn and owner are found, since an error
+    /// goes that way too. An error about a tunnel's outer packet comes back to the director itself;
+    /// the inner packet is the flow's own, so its key is taken as it is (`ip_vs_in_icmp`).
+    #[inline]
+    pub fn flow(&self) -> Option<FlowKey> {
+        let quoted = self.quoted()?;
+        let has_ports = matches!(quoted.proto, protocol::TCP | protocol::UDP);
+        has_ports.then_some(if self.tunnelled { quoted } else { quoted.reversed() })
     }
 
     /// Offset of the quoted packet's L4 header in the frame, if there is a [`Self::quoted`] flow.

@@ -41,6 +41,8 @@ named_enum! {
         BadIpHeader = "bad_ip_header",
         /// IPv4 header checksum is wrong.
         BadIpChecksum = "bad_ip_checksum",
+        /// Checksum of an ICMP error about a conn is wrong.
+        BadIcmpChecksum = "bad_icmp_checksum",
         /// TCP or UDP header cut short or with a length that cannot be.
         BadL4Header = "bad_l4_header",
         /// Fragment of a datagram to or from a virtual service.
@@ -51,6 +53,8 @@ named_enum! {
         FragNeeded = "frag_needed",
         /// Larger than the MTU and could not be fragmented: no buffers, or too many fragments.
         FragNoBuffer = "frag_no_buffer",
+        /// ICMP error about the outer packet of a tunnel; the client gets it about its own packet.
+        TunnelError = "tunnel_error",
         /// No destination available; the client gets port-unreachable.
         NoDestination = "no_destination",
         /// The conn's destination was removed.

@@ -82,7 +82,9 @@ fn mutated_frames_neither_panic_nor_lose_what_rewriting_must_keep() {
     }
     println!("{runs} frames of {} shapes", shapes.len());
     let variants: HashSet<&str> = shapes.iter().map(|shape| shape.variant).collect();
-    for variant in ["flow", "cut flow", "icmp", "quoting icmp", "fragment", "other", "drop"] {
+    for variant in
+        ["flow", "cut flow", "icmp", "quoting icmp", "quoting tunnel", "fragment", "other", "drop"]
+    {
         assert!(variants.contains(variant), "no {variant} among {runs} frames");
     }
 }

@@ -16,11 +16,13 @@ pub enum Answer {
     Routed,
     /// A reply of ARP.
     Arp,
+    /// The answer to an echo request, from the address that was asked.
+    Pong,
 }
 
 impl Answer {
     /// How many kinds there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 
     /// The kind of an answer to `sent`, if it is Linux's.
     pub fn of(sent: &[u8], answer: &[u8]) -> Option<Answer> {
@@ -31,6 +33,7 @@ impl Answer {
         match answer.get(IP + 9) {
             _ if !ipv4 => None,
             Some(6) if is_rst_to(sent, answer) => Some(Answer::Rst),
+            Some(1) if is_pong_to(sent, answer) => Some(Answer::Pong),
             Some(1) if DIRECTOR.contains(&source(answer)) => Some(Answer::RouterIcmp),
             _ => is_routed(sent, answer).then_some(Answer::Routed),
         }
@@ -44,6 +47,15 @@ fn source(frame: &[u8]) -> u32 {
 fn is_rst_to(sent: &[u8], answer: &[u8]) -> bool {
     let rst = answer.get(47).is_some_and(|flags| flags & 4 != 0);
     rst && sent[26..30] == answer[30..34] && sent[30..34] == answer[26..30]
+}
+
+/// Addresses swapped, identifier, number and data the same.
+fn is_pong_to(sent: &[u8], answer: &[u8]) -> bool {
+    let kinds = [sent, answer].map(|frame| (frame[IP + 9], frame.get(IP + 20).copied()));
+    kinds == [(1, Some(8)), (1, Some(0))]
+        && sent[26..30] == answer[30..34]
+        && sent[30..34] == answer[26..30]
+        && sent.get(IP + 24..) == answer.get(IP + 24..)
 }
 
 fn is_routed(sent: &[u8], answer: &[u8]) -> bool {
@@ -69,6 +81,10 @@ fn only_what_linux_makes_is_taken_for_linuxs() {
     let unreachable = |from| Frame::icmp(from, client, 3, 3, 0).build();
     assert_eq!(Answer::of(&sent, &unreachable(DIRECTOR[0])), Some(Answer::RouterIcmp));
     assert_eq!(Answer::of(&sent, &unreachable(vip)), None, "IPVS speaks for the VIP");
+    let ping = Frame::icmp(client, vip, 8, 0, 7).payload(b"abc");
+    let pong = Frame::icmp(vip, client, 0, 0, 7).payload(b"abc");
+    assert_eq!(Answer::of(&ping.build(), &pong.build()), Some(Answer::Pong));
+    assert_eq!(Answer::of(&ping.build(), &pong.payload(b"abd").build()), None, "other data");
     let mut routed = sent.clone();
     routed[IP + 8] -= 1;
     assert_eq!(Answer::of(&sent, &routed), Some(Answer::Routed));

@@ -13,6 +13,7 @@ mod skip;
 mod trace;
 
 use bench::Setup;
+use linux::Answer;
 use replay::{Outcome, replay};
 use trace::{Golden, kept};
 
@@ -61,9 +62,20 @@ fn masq_forwards_as_the_kernel_does() {
 #[test]
 fn gatewaying_and_ipip_forward_as_the_kernel_does() {
     let seen = replay_all(&["dr_v4", "tun_ipip_v4"]);
-    assert_eq!((seen.traces, seen.skipped), (3, 12));
+    assert_eq!((seen.traces, seen.skipped), (3, 6));
     assert!(seen.frames > 80 && seen.listings > 8, "{seen:?}");
     assert_eq!(seen.by_linux, [0; linux::Answer::COUNT], "nothing is left to Linux");
+}
+
+#[test]
+fn icmp_errors_about_conns_follow_the_flow_as_the_kernels_do() {
+    let seen = replay_all(&["nat_icmp_", "tun_icmp_ipip"]);
+    assert_eq!((seen.traces, seen.skipped), (5, 0));
+    assert!(seen.frames > 90 && seen.listings > 8, "{seen:?}");
+    let left_to_linux = [(Answer::Pong, 1), (Answer::Routed, 3)];
+    let mut expected = [0; Answer::COUNT];
+    left_to_linux.into_iter().for_each(|(kind, count)| expected[kind as usize] = count);
+    assert_eq!(seen.by_linux, expected);
 }
 
 #[test]

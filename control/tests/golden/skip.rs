@@ -8,8 +8,6 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Rule {
-    /// ICMP into the director.
-    Icmp,
     /// A fragment into the director.
     Fragment,
 }
@@ -41,7 +39,6 @@ impl Skip {
         let [0x08, 0x00] = frame[12..14] else { return false };
         let fragment = u16::from_be_bytes([frame[20], frame[21]]) & 0x3fff != 0;
         self.rules.iter().any(|rule| match rule {
-            Rule::Icmp => frame[23] == 1,
             Rule::Fragment => fragment,
         })
     }

@@ -5,7 +5,7 @@ use crate::flow::protocol;
 use crate::ids::InterfaceId;
 use crate::interface::Interfaces;
 use crate::io::Packet;
-use crate::parse::{Headers, Parsed, parse_any, parse_plain};
+use crate::parse::{Headers, IcmpHeaders, Parsed, parse_any, parse_plain};
 use crate::punt;
 use crate::service::ServiceTable;
 use crate::verdict::{DropReason, Verdict};
@@ -25,6 +25,8 @@ pub(super) enum Fate {
     Decided(Verdict),
     /// A TCP or UDP packet of a flow.
     Flow(Flow),
+    /// An ICMP error about a flow.
+    Related(IcmpHeaders),
 }
 
 /// A packet of a flow.
@@ -107,6 +109,7 @@ fn fate(parsed: Parsed, ours: bool, services: &ServiceTable, conns: &ConnTable) 
     match parsed {
         Parsed::Flow(headers) if ours => flow(headers, false),
         Parsed::CutFlow(headers) if ours => flow(headers, true),
+        Parsed::Icmp(headers) if ours && headers.flow().is_some() => Fate::Related(headers),
         Parsed::Fragment(fragment)
             if ours && is_flow(fragment.proto) && services.is_vip(fragment.dst) =>
         {

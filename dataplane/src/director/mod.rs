@@ -12,6 +12,7 @@ mod held;
 mod lane;
 mod new_conn;
 mod outbox;
+mod related;
 mod send;
 mod tables;
 
@@ -118,6 +119,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             let verdict = match &lane.fate {
                 Fate::Decided(verdict) => *verdict,
                 Fate::Flow(flow) => self.flow(&mut packet, flow, out),
+                Fate::Related(icmp) => self.related(&mut packet, icmp, out),
             };
             self.carry_out(verdict, packet, lane, out);
             if !out.followers.is_empty() {
@@ -149,7 +151,12 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     fn owner(&self, lanes: &mut [Lane], handed_in: usize) {
         let alone = self.tables.slot_map.workers() == 1;
         for (place, lane) in lanes.iter_mut().enumerate() {
-            let Fate::Flow(flow) = &mut lane.fate else { continue };
+            let Fate::Flow(flow) = &mut lane.fate else {
+                if !alone && place >= handed_in {
+                    self.owner_of_related(lane);
+                }
+                continue;
+            };
             flow.handed_in = place < handed_in;
             if !alone && !flow.handed_in {
                 let owner = self.tables.owner(&flow.headers.key);

@@ -88,6 +88,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             IcmpError::TimeExceeded => DropReason::TtlExceeded,
             IcmpError::FragmentationNeeded { .. } => DropReason::FragNeeded,
             IcmpError::PortUnreachable => DropReason::NoDestination,
+            IcmpError::PassedOn { .. } => DropReason::TunnelError,
         };
         let key = headers.key;
         let Some(hop) = self.hop_to(key.src) else { return Verdict::Drop(reason) };

@@ -10,10 +10,11 @@ const OPTION_END: u8 = 0;
 const OPTION_NOP: u8 = 1;
 const OPTION_COPIED: u8 = 0x80;
 
-/// Cuts the frame in `packet`, whose IP packet at `l3` has no DF and is larger than `mtu`, into
-/// fragments of at most `mtu` bytes. The first stays in `packet`; the others, link header included,
-/// come from `pool` and are appended to `rest` in order, at most `limit` of them. `false`, and nothing
-/// changed, if there would be more, the pool has too few or `mtu` leaves no room for data.
+/// Cuts the frame in `packet`, whose IP packet at `l3` is larger than `mtu`, into fragments of at most
+/// `mtu` bytes, which have no DF: who cuts a packet that has it does so in spite of it. The first stays
+/// in `packet`; the others, link header included, come from `pool` and are appended to `rest` in order,
+/// at most `limit` of them. `false`, and nothing changed, if there would be more, the pool has too few
+/// or `mtu` leaves no room for data.
 #[must_use]
 pub fn fragment<P: Pool>(
     packet: &mut P::Packet,
@@ -82,7 +83,7 @@ fn finish(ip: &mut [u8], header_len: usize, at: usize, more: bool) {
     let offset = (came & ipv4::OFFSET_MASK) + (at / 8) as u16;
     let total_len = ip.len() as u16;
     put16(ip, ipv4::TOTAL_LEN, total_len);
-    put16(ip, ipv4::FRAGMENT, came & ipv4::DF | more | offset & ipv4::OFFSET_MASK);
+    put16(ip, ipv4::FRAGMENT, more | offset & ipv4::OFFSET_MASK);
     ipv4::write_checksum(&mut ip[..header_len]);
 }
 

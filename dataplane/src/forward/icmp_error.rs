@@ -8,7 +8,7 @@ use crate::limits::ICMP_ERROR_MAX;
 use crate::parse::Headers;
 use crate::wire::icmp::{self, code, kind};
 use crate::wire::ipv4::{self, Template};
-use crate::wire::{checksum, put16, put32};
+use crate::wire::put32;
 
 /// Bytes in front of the quoted packet.
 const OVERHEAD: usize = ipv4::MIN_LEN + icmp::HEADER_LEN;
@@ -37,6 +37,15 @@ pub enum IcmpError {
     },
     /// Its service has no destination for it.
     PortUnreachable,
+    /// A router on a tunnel's way says so about the outer packet, in which it travelled.
+    PassedOn {
+        /// ICMP type.
+        kind: u8,
+        /// ICMP code.
+        code: u8,
+        /// The four bytes after the checksum.
+        rest: u32,
+    },
 }
 
 /// Turns the packet, as it came, into an error to its source, from `src` (host order; the VIP
@@ -77,22 +86,21 @@ pub fn make<P: Packet>(
 
 /// Type, code, rest and checksum of the message, whose quote is in place.
 fn write_message(message: &mut [u8], error: IcmpError) {
-    let (kind, code, mtu) = match error {
+    let (kind, code, rest) = match error {
         IcmpError::TimeExceeded => (kind::TIME_EXCEEDED, 0, 0),
         IcmpError::PortUnreachable => (kind::UNREACHABLE, code::PORT_UNREACHABLE, 0),
         IcmpError::FragmentationNeeded { mtu, direction } => {
             if direction == Direction::Inbound {
                 ipv4::decrement_ttl(&mut message[icmp::HEADER_LEN..]);
             }
-            (kind::UNREACHABLE, code::FRAGMENTATION_NEEDED, mtu)
+            (kind::UNREACHABLE, code::FRAGMENTATION_NEEDED, mtu.into())
         }
+        IcmpError::PassedOn { kind, code, rest } => (kind, code, rest),
     };
     message[icmp::TYPE] = kind;
     message[icmp::CODE] = code;
-    put16(message, icmp::CHECKSUM, 0);
-    put32(message, icmp::HEADER_LEN - 4, mtu.into());
-    let check = checksum::checksum(message);
-    put16(message, icmp::CHECKSUM, check);
+    put32(message, icmp::REST, rest);
+    icmp::write_checksum(message);
 }
 
 /// Whether an error may be sent about the packet in `ip`: not about an ICMP error, a later

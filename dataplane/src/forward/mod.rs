@@ -9,6 +9,7 @@
 pub mod fragment;
 pub mod gatewaying;
 pub mod icmp_error;
+pub mod icmp_related;
 pub mod ipip;
 pub mod link;
 pub mod masq;

@@ -14,10 +14,11 @@ pub(super) fn parse(ip: &[u8], header_len: usize, link: Link) -> Result<IcmpHead
     let kind = head[icmp::TYPE];
     let l4 = link.payload + header_len as u8;
     let about_conn = icmp::is_conn_error(kind);
-    let quote = if about_conn { quoted(&message[icmp::HEADER_LEN..]) } else { None };
-    let (quoted, quoted_header_len) = quote.unwrap_or_default();
-    let quoted_l4 =
-        if quoted_header_len == 0 { 0 } else { l4 + icmp::HEADER_LEN as u8 + quoted_header_len };
+    let quote = &message[icmp::HEADER_LEN..];
+    let outer = if about_conn { quoted(quote) } else { None };
+    let inner = outer.and_then(|outer| tunnelled(quote, outer));
+    let (quoted, header_lens) = inner.or(outer).unwrap_or_default();
+    let quoted_l4 = if header_lens == 0 { 0 } else { l4 + icmp::HEADER_LEN as u8 + header_lens };
     Ok(IcmpHeaders {
         src: ipv4::src(ip),
         dst: ipv4::dst(ip),
@@ -29,8 +30,18 @@ pub(super) fn parse(ip: &[u8], header_len: usize, link: Link) -> Result<IcmpHead
         ttl: ip[ipv4::TTL],
         kind,
         code: head[icmp::CODE],
+        tunnelled: inner.is_some(),
         quoted_l4,
     })
+}
+
+/// The TCP or UDP packet in a quoted IP-in-IP packet: its key, and the length of both headers.
+fn tunnelled(quote: &[u8], (outer, outer_len): (FlowKey, u8)) -> Option<(FlowKey, u8)> {
+    if outer.proto != protocol::IPIP {
+        return None;
+    }
+    let (key, len) = quoted(&quote[outer_len.into()..])?;
+    matches!(key.proto, protocol::TCP | protocol::UDP).then_some((key, outer_len + len))
 }
 
 /// Key and header length of a quoted packet. `None` if it does not reach to the ports or is a later

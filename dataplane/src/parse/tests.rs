@@ -200,6 +200,28 @@ fn messages_that_are_not_about_a_flow_quote_none() {
 }
 
 #[test]
+fn an_error_is_found_by_the_quoted_flow_reversed_and_a_tunnels_by_the_inner_one_as_it_is() {
+    let inner = Frame::tcp(CLIENT, 4000, VIP, 80).ip_options(&[1; 8]);
+    let key = FlowKey { src: CLIENT, dst: VIP, sport: 4000, dport: 80, proto: 6 };
+    let of = |frame: &Frame, len| {
+        icmp_headers(&Frame::icmp_error(1, 2, 3, 1, &frame.build(), len).build())
+    };
+    assert_eq!(of(&Frame::tcp(VIP, 80, CLIENT, 4000), 28).flow(), Some(key));
+    let tunnel = Frame::raw(1, 9, 4, &inner.build_ip()).ip_options(&[1; 4]);
+    let headers = of(&tunnel, 24 + 28 + 4);
+    assert_eq!((headers.flow(), headers.quoted()), (Some(key), Some(key)));
+    assert_eq!((headers.tunnelled, headers.quoted_l4()), (true, Some(42 + 24 + 28)));
+    let short = of(&tunnel, 24 + 28 + 3);
+    assert_eq!((short.tunnelled, short.flow()), (false, None), "three bytes of the ports");
+    let around = |inner: Frame| of(&Frame::raw(1, 9, 4, &inner.build_ip()), 100);
+    for other in [inner.fragment(8, false), Frame::icmp(CLIENT, VIP, 8, 0, 1), tunnel] {
+        let headers = around(other);
+        assert_eq!((headers.tunnelled, headers.flow()), (false, None));
+        assert_eq!(headers.quoted().map(|key| key.proto), Some(4));
+    }
+}
+
+#[test]
 fn what_is_not_ipv4_is_punted_with_its_class() {
     let punted = |ethertype: &str, rest: &str| {
         parse(&from_hex(&format!("020000000d01020000000c01{ethertype}{rest}")))

@@ -1,6 +1,6 @@
 //! ICMP header, RFC 792.
 
-use super::checksum;
+use super::{checksum, put16};
 
 /// Length of the header, the four bytes of rest included.
 pub const HEADER_LEN: usize = 8;
@@ -10,6 +10,8 @@ pub const TYPE: usize = 0;
 pub const CODE: usize = 1;
 /// Offset of the checksum.
 pub const CHECKSUM: usize = 2;
+/// Offset of the four bytes whose meaning depends on type and code.
+pub const REST: usize = 4;
 /// Offset of the next hop's MTU in fragmentation-needed (RFC 1191 section 4).
 pub const MTU: usize = 6;
 
@@ -51,6 +53,13 @@ pub fn is_error(kind: u8) -> bool {
 #[inline]
 pub fn is_conn_error(kind: u8) -> bool {
     matches!(kind, kind::UNREACHABLE | kind::SOURCE_QUENCH | kind::TIME_EXCEEDED)
+}
+
+/// Fills in the checksum of a whole message.
+pub fn write_checksum(message: &mut [u8]) {
+    put16(message, CHECKSUM, 0);
+    let check = checksum::checksum(message);
+    put16(message, CHECKSUM, check);
 }
 
 /// Whether the checksum of a whole message is right.

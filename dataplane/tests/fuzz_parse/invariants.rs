@@ -1,5 +1,8 @@
 //! What holds for every frame that the parser takes.
 
+#[path = "related.rs"]
+mod related;
+
 use dataplane::flow::{Direction, FlowKey};
 use dataplane::forward::icmp_error::{self, IcmpError};
 use dataplane::forward::{self, fragment, gatewaying, ipip, link, masq};
@@ -49,7 +52,11 @@ pub fn check(frame: &[u8]) -> Shape {
                 return shape(frame, "icmp", headers.kind, headers.l4);
             };
             assert!(quoted >= l4 + 28 && quoted + 4 <= frame.len());
-            ("quoting icmp", headers.kind, headers.l4)
+            related::check(frame, &headers);
+            match headers.tunnelled {
+                false => ("quoting icmp", headers.kind, headers.l4),
+                true => ("quoting tunnel", headers.kind, headers.l4),
+            }
         }
         Parsed::Fragment(fragment) => ("fragment", fragment.proto, fragment.l3),
         Parsed::Other(class, _) => ("other", class.index() as u8, 0),

@@ -11,5 +11,6 @@ mod least;
 mod linux;
 mod pressure;
 mod refuse;
+mod related;
 mod rig;
 mod rules;
