@@ -15,6 +15,7 @@ from pathlib import Path
 from rig.errors import RigError
 
 INSIDE = "SLUICE_PERF_SANDBOX"
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(Exception):
@@ -22,23 +23,31 @@ class Stopped(Exception):
 
 
 def enter():
-    """Starts this program again in namespaces of its own, in the same process, unless it is there."""
+    """Returns in a child that lives in namespaces of its own; the process that called waits for it and ends as it does.
+
+    Signals are passed on. A caller that is killed outright takes the child along, by SIGTERM, so that it still clears up.
+    """
     if os.geteuid():
         raise RigError("the rig needs huge pages and network namespaces: run it as root")
-    if os.environ.get(INSIDE) != str(os.getpid()):
-        os.environ[INSIDE] = str(os.getpid())
-        os.execvp("unshare", ["unshare", "--net", "--mount", "--", sys.executable, *sys.argv])
+    if os.environ.pop(INSIDE, None):
+        return
+    command = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net", "--mount", "--", sys.executable, *sys.argv]
+    child = subprocess.Popen(command, env=os.environ | {INSIDE: "1"})
+    for each in (*ENDING, signal.SIGUSR1):
+        signal.signal(each, lambda number, _frame: child.send_signal(number))
+    status = child.wait()
+    sys.exit(status if status >= 0 else 128 - status)
 
 
 def stop_on_signals():
     """From here on SIGTERM and SIGINT raise `Stopped`, once; what unwinds then is not disturbed again."""
 
     def stop(_number, _frame):
-        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for each in ENDING:
             signal.signal(each, signal.SIG_IGN)
         raise Stopped
 
-    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for each in ENDING:
         signal.signal(each, stop)
 
 

@@ -20,7 +20,6 @@ class UnderLoad:
     def __init__(self, method, protocol, load, warm=None, hold=False, cores=(0, 1)):
         self._prefix = f"sluice-rate-{os.getpid()}"
         environment = os.environ | {"PREFIX": self._prefix, "CORES": f"{cores[0]},{cores[1]}", "HOLD": str(int(hold))}
-        environment.pop(sandbox.INSIDE, None)
         command = [sys.executable, PROGRAM, method, protocol, load, *([warm] if warm else [])]
         self.child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
