@@ -116,7 +116,7 @@ async fn aggregate(engine: Arc<Engine>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        engine.aggregate().await;
+        engine.aggregate();
     }
 }
 

@@ -15,7 +15,7 @@ const BATCH: usize = 1000;
 
 impl Backend for Engine {
     async fn change(&self, changes: Vec<RuleChange>, replace: bool) -> Result<u64, ApiError> {
-        Engine::change(self, &changes, replace).await
+        Engine::change(self, changes, replace).await
     }
 
     async fn list(&self, service: Option<ServiceKey>) -> Result<Listing, ApiError> {
@@ -83,9 +83,7 @@ impl Backend for Engine {
     }
 
     async fn set_timeouts(&self, set: Timeouts) -> Result<(), ApiError> {
-        let mut locked = self.locked.lock().await;
-        let wanted = locked.state.wanted().with_timeouts(set);
-        self.install(&mut locked, wanted).await.map(drop)
+        self.edit(move |desired| Ok(desired.with_timeouts(set))).await.map(drop)
     }
 
     async fn sysctls(&self) -> Result<Vec<Sysctl>, ApiError> {
@@ -93,9 +91,7 @@ impl Backend for Engine {
     }
 
     async fn set_sysctl(&self, key: String, value: String) -> Result<(), ApiError> {
-        let mut locked = self.locked.lock().await;
-        let wanted = locked.state.wanted().with_sysctl(&key, &value)?;
-        self.install(&mut locked, wanted).await.map(drop)
+        self.edit(move |desired| desired.with_sysctl(&key, &value)).await.map(drop)
     }
 
     async fn marks(&self) -> Result<Vec<MarkRule>, ApiError> {

@@ -4,13 +4,15 @@
 //! the same address and port to the same service finds its conns again (`ip_vs_trash_get_dest`,
 //! `ip_vs_ctl.c`). Only then is the id free for another.
 
+use ahash::AHashMap;
 use dataplane::conn::DestDirectory;
 use dataplane::counters::DestTotals;
 use dataplane::ids::{DestId, ServiceId};
 use dataplane::limits::{MAX_DESTS, MAX_SERVICES};
 use dataplane::service::{DestShared, ServiceKey};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A destination's identity and what was counted before it had it.
 #[derive(Debug, Clone)]
@@ -64,10 +66,10 @@ impl std::fmt::Display for Exhausted {
     }
 }
 
-/// All identities.
-#[derive(Debug)]
+/// All identities. A compile works on a copy, which replaces the original only if all goes well.
+#[derive(Debug, Clone)]
 pub struct Identities {
-    services: HashMap<ServiceKey, ServiceIdentity>,
+    services: AHashMap<ServiceKey, ServiceIdentity>,
     next_service: u32,
     directory: DestDirectory,
 }
@@ -75,10 +77,19 @@ pub struct Identities {
 impl Default for Identities {
     fn default() -> Self {
         Identities {
-            services: HashMap::new(),
+            services: AHashMap::new(),
             next_service: 0,
             directory: DestDirectory::new(MAX_DESTS - 1),
         }
+    }
+}
+
+impl DestIdentity {
+    /// Whether any worker has conns on it; `now` is what they have counted. Active and inactive are
+    /// read one after the other, and a conn that turns in between is in neither: the count that all
+    /// workers share decides. That one lacks conns of an adopted table, which the readings have.
+    fn has_conns(&self, now: DestTotals) -> bool {
+        now.active + now.inactive > 0 || self.shared.conns.load(Relaxed) > 0
     }
 }
 
@@ -154,14 +165,20 @@ impl Identities {
 
     /// Frees the ids of absent destinations that no worker has conns on, and forgets absent
     /// services without destinations. `counted` reads what workers have counted under an id.
+    ///
+    /// To be called only when every worker runs a table in which they are absent: one that still
+    /// ran an older table could begin a conn on an id that is free.
     pub fn sweep(&mut self, counted: impl Fn(DestId) -> DestTotals) {
         let directory = &mut self.directory;
         for service in self.services.values_mut() {
             service.was_deleted |= !service.present;
             let retired = &mut service.retired;
             service.dests.retain(|_, dest| {
+                if dest.present {
+                    return true;
+                }
                 let now = counted(dest.id);
-                let keep = dest.present || now.active + now.inactive > 0;
+                let keep = dest.has_conns(now);
                 if !keep {
                     *retired += since(now, dest.base);
                     directory.free(dest.id);
@@ -170,6 +187,12 @@ impl Identities {
             });
         }
         self.services.retain(|_, service| service.present || !service.dests.is_empty());
+    }
+
+    /// Whether workers have conns on any destination of a service, present or lingering.
+    pub fn has_conns(&self, key: ServiceKey, counted: impl Fn(DestId) -> DestTotals) -> bool {
+        let dests = self.services.get(&key).into_iter().flat_map(|service| service.dests.values());
+        dests.into_iter().any(|dest| dest.has_conns(counted(dest.id)))
     }
 
     /// A service, present or lingering.
@@ -279,6 +302,21 @@ mod tests {
 
         let base = reused.expect("the id is given out again").base;
         assert_eq!(since(counted(first), base).conns, 0, "its counts begin at zero");
+    }
+
+    #[test]
+    fn a_conn_between_active_and_inactive_keeps_its_destinations_id() {
+        let mut ids = Identities::default();
+        let shared = ids.dest(WEB, 1, 80, nothing).unwrap().shared.clone();
+        ids.begin();
+
+        shared.conns.store(1, Relaxed);
+        ids.sweep(nothing);
+        assert_eq!(ids.lingering_dests().len(), 1, "the readings missed it");
+
+        shared.conns.store(0, Relaxed);
+        ids.sweep(nothing);
+        assert!(ids.lingering_dests().is_empty() && ids.get(WEB).is_none());
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The engine: the one desired state, and every way to change it.
 //!
-//! A change is applied to a copy of the rules, compiled, published, and answered when every
+//! A change is applied to a copy of the desired state, compiled, published, and answered when every
 //! worker has its generation. One change at a time; readers of counters do not wait for it.
 
 mod backend;
 pub mod compile;
+#[cfg(test)]
+mod fake;
 pub mod identity;
 mod listing;
 pub mod paths;
@@ -12,6 +14,8 @@ pub mod publish;
 pub mod settings;
 pub mod state;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use listing::row;
 pub use stats::{PortReading, Readings};
@@ -19,13 +23,13 @@ pub use stats::{PortReading, Readings};
 use crate::api::protocol::{ApiError, ErrorCode};
 use crate::config::Config;
 use crate::rules::{MarkRule, RuleChange};
-use dataplane::counters::{DestTotals, OthersLoad, aggregate};
-use dataplane::ids::DestId;
+use dataplane::counters::{OthersLoad, aggregate};
+use dataplane::ids::{DestId, Generation};
 use dataplane::mailbox::Message;
 use paths::Paths;
 use publish::Publisher;
-use state::{State, Wanted};
-use std::sync::Arc;
+use state::{Desired, State};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 use tokio::sync::Mutex;
 
@@ -45,8 +49,10 @@ pub struct Start {
 
 /// The desired state and the way to the workers.
 pub struct Engine {
-    locked: Mutex<Locked>,
+    locked: Arc<Mutex<Locked>>,
     publisher: Publisher,
+    /// Destinations to aggregate: apart, because a change holds `locked` while it waits for workers.
+    dests: Arc<Dests>,
     /// One listing of conns at a time: a worker scans for one.
     listing: Mutex<()>,
     others: Vec<Arc<OthersLoad>>,
@@ -61,12 +67,17 @@ struct Locked {
     paths: Paths,
 }
 
+/// Ids of all destinations, present or lingering.
+#[derive(Default)]
+struct Dests(std::sync::Mutex<Arc<[DestId]>>);
+
 impl Engine {
     /// An engine without services.
     pub fn new(start: Start) -> Self {
         Engine {
-            locked: Mutex::new(Locked { state: State::default(), paths: start.paths }),
+            locked: Arc::new(Mutex::new(Locked { state: State::default(), paths: start.paths })),
             publisher: start.publisher,
+            dests: Arc::default(),
             listing: Mutex::new(()),
             others: start.others,
             table_size: start.table_size,
@@ -81,9 +92,8 @@ impl Engine {
     /// # Errors
     /// As [`Engine::change`].
     pub async fn configure(&self, config: &Config) -> Result<u64, ApiError> {
-        let mut locked = self.locked.lock().await;
-        let wanted = locked.state.wanted().configured(config)?;
-        self.install(&mut locked, wanted).await
+        let config = config.clone();
+        self.edit(move |desired| desired.configured(&config)).await
     }
 
     /// Applies rule changes, all or none, and waits until every worker has them.
@@ -91,10 +101,8 @@ impl Engine {
     /// # Errors
     /// The first change that cannot be, with nothing changed; or a worker that does not answer,
     /// with the change under way.
-    pub async fn change(&self, changes: &[RuleChange], replace: bool) -> Result<u64, ApiError> {
-        let mut locked = self.locked.lock().await;
-        let wanted = locked.state.wanted().changed(changes, replace)?;
-        self.install(&mut locked, wanted).await
+    pub async fn change(&self, changes: Vec<RuleChange>, replace: bool) -> Result<u64, ApiError> {
+        self.edit(move |desired| Ok(desired.changed(&changes, replace)?)).await
     }
 
     /// Replaces the mark rules.
@@ -102,56 +110,101 @@ impl Engine {
     /// # Errors
     /// As [`Engine::change`].
     pub async fn replace_marks(&self, marks: Vec<MarkRule>) -> Result<u64, ApiError> {
-        let mut locked = self.locked.lock().await;
-        let wanted = Wanted { marks, ..locked.state.wanted() };
-        self.install(&mut locked, wanted).await
+        self.edit(|desired| Ok(Desired { marks, ..desired })).await
     }
 
-    /// Compiles and publishes a wanted state; it is the present one from then on.
-    async fn install(&self, locked: &mut Locked, wanted: Wanted) -> Result<u64, ApiError> {
-        let targets = state::targets(&wanted.rules);
-        let next_hops = locked.paths.hold(&targets).await.map_err(|error| internal(&error))?;
-        let counted = |id| self.publisher.counted(id);
-        let table = locked
-            .state
-            .install(wanted, next_hops, counted)
-            .map_err(|error| ApiError::new(ErrorCode::BadValue, error.to_string()))?;
-        let generation = table.generation;
-        self.publisher
-            .post(Message::Services(Arc::new(table)))
-            .await
-            .map_err(|error| internal(&error))?;
+    /// Makes one change of the desired state: edits a copy, compiles it, sends it and waits until
+    /// every worker has it. What takes long for many services runs on blocking threads.
+    async fn edit(
+        &self,
+        edit: impl FnOnce(Desired) -> Result<Desired, ApiError> + Send + 'static,
+    ) -> Result<u64, ApiError> {
+        let locked = self.locked.clone().lock_owned().await;
+        let (mut locked, desired) = blocking(move || {
+            let desired = edit(locked.state.desired().clone())?;
+            Ok((locked, desired))
+        })
+        .await?;
+        let targets = state::targets(&desired.rules);
+        locked.paths.hold(&targets).await.map_err(|error| internal(&error))?;
+        let (publisher, dests) = (self.publisher.clone(), self.dests.clone());
+        let (mut locked, generation) = blocking(move || {
+            let generation = locked.install(desired, &publisher, &dests)?;
+            Ok((locked, generation))
+        })
+        .await?;
         self.publisher.applied(generation).await.map_err(|error| internal(&error))?;
-        locked.sweep(counted);
+        locked.sweep(&self.publisher, &self.dests);
         Ok(generation.0)
     }
 
     /// Publishes to every worker what the others carry: for least-connection choices over all of
-    /// them. To be called every millisecond where there is more than one worker.
-    pub async fn aggregate(&self) {
+    /// them. To be called every millisecond where there is more than one worker. Waits for no
+    /// change that is under way.
+    pub fn aggregate(&self) {
         if self.others.len() > 1 {
-            let locked = self.locked.lock().await;
-            aggregate(locked.state.dests(), self.publisher.counters(), &self.others);
+            let dests = self.dests.get();
+            aggregate(dests.iter().copied(), self.publisher.counters(), &self.others);
         }
     }
 
     /// What is to be done every two seconds: rates, ids of destinations that are gone, and tables
     /// that workers gave back.
     pub async fn tick(&self) {
-        let mut locked = self.locked.lock().await;
-        let counted = |id| self.publisher.counted(id);
-        locked.sweep(counted);
-        locked.state.tick_rates(counted);
         self.publisher.collect();
+        let mut locked = self.locked.lock().await;
+        locked.sweep(&self.publisher, &self.dests);
+        locked.state.tick_rates(|id| self.publisher.counted(id));
     }
 }
 
 impl Locked {
-    /// Frees ids and next hops of destinations that are gone and have no conns.
-    fn sweep(&mut self, counted: impl Fn(DestId) -> DestTotals) {
-        self.state.sweep(counted);
-        self.paths.release_all_but(&self.state.reachable());
+    /// Compiles and sends a desired state; it is in force from then on. In one step, so that no
+    /// state is in force that workers are not told of.
+    fn install(
+        &mut self,
+        desired: Desired,
+        publisher: &Publisher,
+        dests: &Dests,
+    ) -> Result<Generation, ApiError> {
+        let counted = |id| publisher.counted(id);
+        let table = self
+            .state
+            .install(desired, self.paths.held(), counted)
+            .map_err(|error| ApiError::new(ErrorCode::BadValue, error.to_string()))?;
+        let generation = table.generation;
+        dests.set(self.state.dests().collect());
+        publisher.send(&Message::Services(Arc::new(table)));
+        Ok(generation)
     }
+
+    /// Frees ids and next hops of destinations that are gone and have no conns, unless a worker
+    /// still runs an older table, and may begin conns on them.
+    fn sweep(&mut self, publisher: &Publisher, dests: &Dests) {
+        if publisher.has_applied(self.state.generation()) {
+            self.state.sweep(|id| publisher.counted(id));
+            self.paths.release_all_but(&self.state.reachable());
+            dests.set(self.state.dests().collect());
+        }
+    }
+}
+
+impl Dests {
+    fn get(&self) -> Arc<[DestId]> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, dests: Arc<[DestId]>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = dests;
+    }
+}
+
+/// Runs work that may take long on a thread where nobody waits for it. What it holds is kept to its
+/// end even if the caller gives up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| internal(&error))?
 }
 
 fn internal(error: &impl std::fmt::Display) -> ApiError {

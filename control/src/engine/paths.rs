@@ -34,30 +34,34 @@ impl Paths {
         Paths { mirror, pump, held: HashMap::new() }
     }
 
-    /// Ids for these real servers, which every worker's mailbox has the next hops of by then.
+    /// Gets ids for these real servers; their next hops have been sent to every worker by then.
     ///
     /// # Errors
     /// If there are no more ids.
-    pub async fn hold(
-        &mut self,
-        targets: &BTreeSet<u32>,
-    ) -> Result<&HashMap<u32, NextHopId>, NoNextHopLeft> {
+    pub async fn hold(&mut self, targets: &BTreeSet<u32>) -> Result<(), NoNextHopLeft> {
         let new: Vec<u32> =
             targets.iter().copied().filter(|target| !self.held.contains_key(target)).collect();
         if !new.is_empty() {
             let ids = self.mirror.intern(&new)?;
             self.held.extend(new.into_iter().zip(ids));
-            self.mirror.published().await;
-            let (done, posted) = oneshot::channel();
-            // Errors mean that the runtime is going down: nobody forwards any more.
-            if self.pump.send(done).await.is_ok() {
-                let _ = posted.await;
-            }
         }
-        Ok(&self.held)
+        // Even if none is new: a change that was given up while it waited here may have got them.
+        self.mirror.published().await;
+        let (done, sent) = oneshot::channel();
+        // Errors mean that the runtime is going down: nobody forwards any more.
+        if self.pump.send(done).await.is_ok() {
+            let _ = sent.await;
+        }
+        Ok(())
     }
 
-    /// Gives up the next hops of real servers that are not `needed` any more.
+    /// The ids of the real servers that are held.
+    pub fn held(&self) -> &HashMap<u32, NextHopId> {
+        &self.held
+    }
+
+    /// Gives up the next hops of real servers that are not `needed` any more: no table that a
+    /// worker runs names them, and no conn.
     pub fn release_all_but(&mut self, needed: &BTreeSet<u32>) {
         let gone: Vec<u32> =
             self.held.keys().copied().filter(|target| !needed.contains(target)).collect();
@@ -78,13 +82,13 @@ async fn post_all(
         tokio::select! {
             biased;
             publication = publications.recv() => match publication {
-                Some(publication) => post(&publisher, publication).await,
+                Some(publication) => post(&publisher, publication),
                 None => return,
             },
             request = requests.recv() => match request {
                 Some(done) => {
                     while let Ok(publication) = publications.try_recv() {
-                        post(&publisher, publication).await;
+                        post(&publisher, publication);
                     }
                     let _ = done.send(());
                 }
@@ -94,14 +98,13 @@ async fn post_all(
     }
 }
 
-async fn post(publisher: &Publisher, publication: Published) {
-    let routes = publication.routes.map(Message::Routes);
-    let next_hops = publication.next_hops.map(Message::NextHops);
+fn post(publisher: &Publisher, publication: Published) {
     // Next hops first: a route may point to one that is new.
-    for message in next_hops.into_iter().chain(routes) {
-        if let Err(error) = publisher.post(message).await {
-            log::error!("routes or neighbours did not reach every worker: {error}");
-        }
+    if let Some(next_hops) = publication.next_hops {
+        publisher.send(&Message::NextHops(next_hops));
+    }
+    if let Some(routes) = publication.routes {
+        publisher.send(&Message::Routes(routes));
     }
     publisher.collect();
 }

@@ -1,12 +1,18 @@
 //! Snapshots to every worker, and what they replaced back to be dropped here.
 
+mod outbox;
+#[cfg(test)]
+mod tests;
+
 use dataplane::conn::Conn;
 use dataplane::counters::{DestTotals, WorkerCounters};
 use dataplane::ids::{DestId, Generation};
 use dataplane::mailbox::{DumpItem, DumpQueue, Mailbox, Message};
+use outbox::Outbox;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering::Acquire;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a worker may take to answer before the operator hears of it. Its turn takes
 /// microseconds; a stopped thread or a lost core is what takes longer.
@@ -21,8 +27,8 @@ const DUMP_ROOM: usize = 4096;
 /// Control's side of all workers.
 #[derive(Debug, Clone)]
 pub struct Publisher {
-    mailboxes: Vec<Arc<Mailbox>>,
-    counters: Vec<Arc<WorkerCounters>>,
+    workers: Arc<[Outbox]>,
+    counters: Arc<[Arc<WorkerCounters>]>,
 }
 
 /// A worker does not answer.
@@ -44,7 +50,8 @@ impl std::fmt::Display for Stalled {
 impl Publisher {
     /// For workers with these mailboxes and counters, in order.
     pub fn new(mailboxes: Vec<Arc<Mailbox>>, counters: Vec<Arc<WorkerCounters>>) -> Self {
-        Publisher { mailboxes, counters }
+        let workers = mailboxes.into_iter().map(Outbox::new).collect();
+        Publisher { workers, counters: counters.into() }
     }
 
     /// The workers' counters, in order.
@@ -59,24 +66,19 @@ impl Publisher {
         totals
     }
 
-    /// Posts a message to every worker, waiting for room where one has not kept up.
+    /// Sends a table to every worker. One whose mailbox is full gets it, or a later one of its kind,
+    /// when it has room again: see [`Publisher::collect`]. Does not wait.
+    pub fn send(&self, message: &Message) {
+        self.workers.iter().for_each(|worker| worker.send(message.clone()));
+    }
+
+    /// Waits until every worker's mailbox has all that was sent.
     ///
     /// # Errors
-    /// [`Stalled`], with the message posted to the workers before that one.
-    pub async fn post(&self, message: Message) -> Result<(), Stalled> {
-        for (worker, mailbox) in self.mailboxes.iter().enumerate() {
-            let begun = Instant::now();
-            let mut pending = message.clone();
-            while let Err(refused) = mailbox.post(pending) {
-                if begun.elapsed() > PATIENCE {
-                    return Err(Stalled { worker, what: "take a message" });
-                }
-                self.collect();
-                tokio::time::sleep(LOOK).await;
-                pending = refused;
-            }
-        }
-        Ok(())
+    /// [`Stalled`]; the worker gets it as soon as it runs again.
+    pub async fn posted(&self) -> Result<(), Stalled> {
+        let posted = |worker: usize| self.workers[worker].flush();
+        self.every_worker("take a message", posted).await
     }
 
     /// Waits until every worker runs `generation` or a later one, and drops what it replaced.
@@ -84,12 +86,32 @@ impl Publisher {
     /// # Errors
     /// [`Stalled`]; the worker takes the snapshot as soon as it runs again.
     pub async fn applied(&self, generation: Generation) -> Result<(), Stalled> {
+        let applied = |worker: usize| {
+            self.workers[worker].flush();
+            self.runs(worker) >= generation.0
+        };
+        self.every_worker("apply the change", applied).await
+    }
+
+    /// Whether every worker runs `generation` or a later one. What it counted while it ran an
+    /// older one can be read from then on.
+    pub fn has_applied(&self, generation: Generation) -> bool {
+        self.oldest() >= generation.0
+    }
+
+    /// Waits until `done` holds for every worker, together for at most [`PATIENCE`].
+    async fn every_worker(
+        &self,
+        what: &'static str,
+        done: impl Fn(usize) -> bool,
+    ) -> Result<(), Stalled> {
         let begun = Instant::now();
-        for (worker, counters) in self.counters.iter().enumerate() {
-            while counters.generation.load(Acquire) < generation.0 {
+        for worker in 0..self.workers() {
+            while !done(worker) {
                 if begun.elapsed() > PATIENCE {
-                    return Err(Stalled { worker, what: "apply the change" });
+                    return Err(Stalled { worker, what });
                 }
+                self.collect();
                 tokio::time::sleep(LOOK).await;
             }
         }
@@ -97,11 +119,9 @@ impl Publisher {
         Ok(())
     }
 
-    /// Drops the tables that workers gave back.
+    /// Drops the tables that workers gave back, and posts what found no room before.
     pub fn collect(&self) {
-        for mailbox in &self.mailboxes {
-            while mailbox.collect().is_some() {}
-        }
+        self.workers.iter().for_each(Outbox::collect);
     }
 
     /// Begins a listing of one worker's conns.
@@ -110,7 +130,7 @@ impl Publisher {
     /// [`Stalled`].
     pub fn dump(&self, worker: usize) -> Result<Dump, Stalled> {
         let queue = Arc::new(DumpQueue::new(DUMP_ROOM));
-        match self.mailboxes[worker].post(Message::Dump(queue.clone())) {
+        match self.workers[worker].post(Message::Dump(queue.clone())) {
             Ok(()) => Ok(Dump { worker, queue }),
             Err(_) => Err(Stalled { worker, what: "begin a listing" }),
         }
@@ -118,12 +138,16 @@ impl Publisher {
 
     /// How many workers there are.
     pub fn workers(&self) -> usize {
-        self.mailboxes.len()
+        self.workers.len()
     }
 
     /// The oldest generation that a worker runs.
     pub fn oldest(&self) -> u64 {
-        self.counters.iter().map(|worker| worker.generation.load(Relaxed)).min().unwrap_or(0)
+        (0..self.workers()).map(|worker| self.runs(worker)).min().unwrap_or(0)
+    }
+
+    fn runs(&self, worker: usize) -> u64 {
+        self.counters[worker].generation.load(Acquire)
     }
 }
 

@@ -1,16 +1,17 @@
 //! The one desired state, and who is who in it. Pure: reaching the workers is the engine's part, so
 //! that a test can hold a state against workers of its own.
 
-use super::compile::{Desired, compile};
+#[cfg(test)]
+mod tests;
+
+use super::compile::{Around, compile};
 use super::identity::{Exhausted, Identities};
 use super::settings::Sysctls;
 use super::{listing, stats};
 use crate::api::protocol::{ApiError, ServiceListing, Sysctl, Timeouts};
 use crate::api::sysctl;
 use crate::config::Config;
-use crate::rules::{
-    ChangeError, MarkRule, RealServer, RuleChange, RuleError, Rules, VirtualService,
-};
+use crate::rules::{ChangeError, MarkRule, RuleChange, RuleError, Rules, VirtualService};
 use dataplane::counters::DestTotals;
 use dataplane::ids::{DestId, Generation, NextHopId};
 use dataplane::service::{ServiceKey, ServiceTable};
@@ -20,15 +21,17 @@ use std::collections::{BTreeSet, HashMap};
 /// workers have counted under a destination's id.
 #[derive(Debug, Default)]
 pub struct State {
-    desired: Wanted,
+    desired: Desired,
     ids: Identities,
+    /// Mark rules that are gone, but workers may have conns that they made.
+    removed_marks: Vec<MarkRule>,
     generation: Generation,
     rates: stats::Rates,
 }
 
-/// A desired state to be tried: what a change would make of the present one.
+/// What the operator desires: the present state, or what a change would make of it.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct Desired {
     /// Services and real servers.
     pub rules: Rules,
     /// Mark rules in order.
@@ -37,7 +40,7 @@ pub struct Wanted {
     pub sysctls: Sysctls,
 }
 
-impl Wanted {
+impl Desired {
     /// With these changes, all or none, from no rules at all if `replace`.
     ///
     /// # Errors
@@ -77,34 +80,57 @@ impl Wanted {
 }
 
 impl State {
-    /// The present state, to be changed.
-    pub fn wanted(&self) -> Wanted {
-        self.desired.clone()
+    /// The desired state in force.
+    pub fn desired(&self) -> &Desired {
+        &self.desired
     }
 
-    /// Makes `wanted` the present state and gives the table that workers are to have of it.
-    /// `next_hops` are those of its real servers.
+    /// The number of the last table.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Puts `desired` in force and gives the table that workers are to have of it. `next_hops` are
+    /// those of its real servers.
     ///
     /// # Errors
     /// [`Exhausted`], with the state as it was.
     pub fn install(
         &mut self,
-        wanted: Wanted,
+        desired: Desired,
         next_hops: &HashMap<u32, NextHopId>,
         counted: impl Fn(DestId) -> DestTotals + Copy,
     ) -> Result<ServiceTable, Exhausted> {
-        let settings = wanted.sysctls.settings();
-        let desired = Desired { rules: &wanted.rules, marks: &wanted.marks, settings, next_hops };
+        let removed_marks = self.removed_marks_beside(&desired.marks);
         let generation = Generation(self.generation.0 + 1);
-        let table = compile(&desired, generation, &mut self.ids, counted)?;
+        let around = Around { generation, next_hops, removed_marks: &removed_marks };
+        let mut ids = self.ids.clone();
+        let table = compile(&desired, &around, &mut ids, counted)?;
         clear_overload(&self.desired.rules, &table);
-        self.generation = generation;
-        self.desired = wanted;
+        (self.generation, self.removed_marks) = (generation, removed_marks);
+        (self.desired, self.ids) = (desired, ids);
         Ok(table)
     }
 
-    /// Frees ids of destinations that are gone and have no conns.
+    /// The rules that lack in `marks` although their services, present or removed, may have conns.
+    fn removed_marks_beside(&self, marks: &[MarkRule]) -> Vec<MarkRule> {
+        let known = self.removed_marks.iter().chain(&self.desired.marks);
+        let served = known.filter(|rule| self.ids.get(ServiceKey::Fwmark(rule.mark)).is_some());
+        let mut removed: Vec<MarkRule> = Vec::new();
+        for rule in served.filter(|rule| !marks.contains(rule)) {
+            if !removed.contains(rule) {
+                removed.push(rule.clone());
+            }
+        }
+        removed
+    }
+
+    /// Frees ids of destinations that are gone and have no conns, and forgets mark rules that left
+    /// no conns. Only when every worker runs the last table: see [`Identities::sweep`].
     pub fn sweep(&mut self, counted: impl Fn(DestId) -> DestTotals) {
+        let ids = &self.ids;
+        let lingers = |mark| ids.has_conns(ServiceKey::Fwmark(mark), &counted);
+        self.removed_marks.retain(|rule| lingers(rule.mark));
         self.ids.sweep(counted);
     }
 
@@ -190,10 +216,12 @@ pub fn targets(rules: &Rules) -> BTreeSet<u32> {
 fn clear_overload(old: &Rules, table: &ServiceTable) {
     for service in table.services() {
         let Some(before) = old.get(service.key) else { continue };
+        let servers = before.real_servers.iter();
+        let thresholds: HashMap<(u32, u16), u32> =
+            servers.map(|it| ((it.rip, it.rport), it.u_threshold)).collect();
         for dest in &service.dests {
-            let same = |server: &&RealServer| (server.rip, server.rport) == (dest.rip, dest.rport);
-            if let Some(server) = before.real_servers.iter().find(same) {
-                dest.thresholds_edited(server.u_threshold);
+            if let Some(&threshold) = thresholds.get(&(dest.rip, dest.rport)) {
+                dest.thresholds_edited(threshold);
             }
         }
     }

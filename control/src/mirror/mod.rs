@@ -30,4 +30,6 @@ pub use neighbors::GRACE;
 pub use standing::Ask;
 pub use state::{Changes, MirrorState};
 pub use targets::NoNextHopLeft;
+#[cfg(test)]
+pub(crate) use task::without_linux;
 pub use task::{MirrorError, MirrorHandle, Published, start};

@@ -18,7 +18,10 @@ impl MirrorState {
         for key in self.neighbors.expire(now) {
             self.touch(key);
         }
-        let routes_changed = self.settle_routes();
+        for target in self.targets.take_quiet(now) {
+            self.release_one(target, Holder::Workers, now);
+        }
+        let routes_changed = self.settle_routes(now);
         self.settle_next_hops();
         if std::mem::take(&mut self.standing_dirty) {
             self.settle_standing();
@@ -34,13 +37,13 @@ impl MirrorState {
     }
 
     /// Brings `routes` in line with the table; whether they changed.
-    fn settle_routes(&mut self) -> bool {
+    fn settle_routes(&mut self, now: Instant) -> bool {
         let mut changed = false;
         for prefix in self.table.take_dirty() {
             let way = self.table.way_of(prefix, &self.interfaces);
-            let target = way.and_then(|way| self.target_of(way));
+            let target = way.and_then(|way| self.target_of(way, now));
             let before = self.published.get(&prefix).copied();
-            self.swap_gateway(before, target, way);
+            self.swap_gateway(before, target, way, now);
             // A route that only got another source or MTU changes next hops, but not itself.
             self.all_dirty = true;
             if before == target {
@@ -62,11 +65,11 @@ impl MirrorState {
     }
 
     /// A way as workers see it. A gateway for which there is no id is Linux's matter.
-    fn target_of(&mut self, way: Way) -> Option<RouteTarget> {
+    fn target_of(&mut self, way: Way, now: Instant) -> Option<RouteTarget> {
         Some(match way {
             Way::Linux => RouteTarget::Local,
             Way::Through { interface, gateway: 0, .. } => RouteTarget::OnLink(interface),
-            Way::Through { gateway, .. } => match self.hold(gateway, Holder::Routes) {
+            Way::Through { gateway, .. } => match self.hold(gateway, Holder::Routes, now) {
                 Ok(id) => RouteTarget::Via(id),
                 Err(_) => RouteTarget::Local,
             },
@@ -79,6 +82,7 @@ impl MirrorState {
         before: Option<RouteTarget>,
         target: Option<RouteTarget>,
         way: Option<Way>,
+        now: Instant,
     ) {
         if let (Some(RouteTarget::Via(_)), Some(Way::Through { interface, gateway, .. })) =
             (target, way)
@@ -92,7 +96,7 @@ impl MirrorState {
         *count -= 1;
         if *count == 0 {
             self.gateways.remove(&gateway);
-            self.release_one(gateway, Holder::Routes);
+            self.release_one(gateway, Holder::Routes, now);
         }
     }
 

@@ -150,15 +150,31 @@ impl MirrorState {
     /// The ids that stand for these real servers, from now on and until released.
     ///
     /// # Errors
-    /// If there are no more ids; those before the one that failed stay held.
-    pub fn intern(&mut self, targets: &[u32]) -> Result<Vec<NextHopId>, NoNextHopLeft> {
-        targets.iter().map(|target| self.hold(*target, Holder::Rules)).collect()
+    /// If there are not ids for all of them; then none is held that was not before.
+    pub fn intern(
+        &mut self,
+        targets: &[u32],
+        now: Instant,
+    ) -> Result<Vec<NextHopId>, NoNextHopLeft> {
+        let (mut ids, mut new) = (Vec::with_capacity(targets.len()), Vec::new());
+        for &target in targets {
+            let held = self.targets.is_held(target, Holder::Rules);
+            match self.hold(target, Holder::Rules, now) {
+                Ok(id) => ids.push(id),
+                Err(none_left) => {
+                    self.release(&new, now);
+                    return Err(none_left);
+                }
+            }
+            new.extend((!held).then_some(target));
+        }
+        Ok(ids)
     }
 
     /// Gives up what [`MirrorState::intern`] gave. Only for real servers that no worker has conns to.
-    pub fn release(&mut self, targets: &[u32]) {
+    pub fn release(&mut self, targets: &[u32], now: Instant) {
         for target in targets {
-            self.release_one(*target, Holder::Rules);
+            self.release_one(*target, Holder::Rules, now);
         }
     }
 
@@ -166,15 +182,15 @@ impl MirrorState {
     ///
     /// # Errors
     /// If there are no more ids for on-link clients.
-    pub fn request(&mut self, target: u32) -> Result<NextHopId, NoNextHopLeft> {
-        let id = self.hold(target, Holder::Workers)?;
+    pub fn request(&mut self, target: u32, now: Instant) -> Result<NextHopId, NoNextHopLeft> {
+        let id = self.hold(target, Holder::Workers, now)?;
         self.requested.insert(id);
         Ok(id)
     }
 
     /// When [`MirrorState::settle`] has something to do even if nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        self.neighbors.deadline()
+        self.neighbors.deadline().into_iter().chain(self.targets.deadline()).min()
     }
 
     fn link_changed(&mut self, change: LinkChange, now: Instant) {
@@ -235,20 +251,25 @@ impl MirrorState {
         }
     }
 
-    pub(super) fn hold(&mut self, target: u32, holder: Holder) -> Result<NextHopId, NoNextHopLeft> {
-        let (id, new) = self.targets.hold(target, holder)?;
+    pub(super) fn hold(
+        &mut self,
+        target: u32,
+        holder: Holder,
+        now: Instant,
+    ) -> Result<NextHopId, NoNextHopLeft> {
+        let (id, new) = self.targets.hold(target, holder, now)?;
         self.dirty.insert(id);
         self.table_changed |= new;
         self.standing_dirty |= holder != Holder::Workers;
         Ok(id)
     }
 
-    pub(super) fn release_one(&mut self, target: u32, holder: Holder) {
+    pub(super) fn release_one(&mut self, target: u32, holder: Holder, now: Instant) {
         let Some(id) = self.targets.find(target) else { return };
         let neighbor = neighbor_of(self.targets.hop(id));
-        self.standing_dirty = true;
+        self.standing_dirty |= holder != Holder::Workers;
         self.dirty.insert(id);
-        if self.targets.release(id, holder) {
+        if self.targets.release(id, holder, now) {
             self.move_user(id, neighbor, None);
             self.requested.remove(&id);
             self.dirty.remove(&id);

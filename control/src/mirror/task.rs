@@ -75,6 +75,15 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(state: MirrorState) -> Arc<Shared> {
+        Arc::new(Shared {
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            wishes: watch::Sender::new(0),
+            settled: watch::Sender::new(0),
+        })
+    }
+
     fn state(&self) -> MutexGuard<'_, MirrorState> {
         // A panic under the lock ends the mirror's task; rules may still be compiled.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -95,12 +104,12 @@ impl MirrorHandle {
     /// # Errors
     /// If there are no more ids.
     pub fn intern(&self, targets: &[u32]) -> Result<Vec<NextHopId>, NoNextHopLeft> {
-        self.shared.wish(|state| state.intern(targets))
+        self.shared.wish(|state| state.intern(targets, Instant::now()))
     }
 
     /// Gives up what [`MirrorHandle::intern`] gave, once no worker has conns to these real servers.
     pub fn release(&self, targets: &[u32]) {
-        self.shared.wish(|state| state.release(targets));
+        self.shared.wish(|state| state.release(targets, Instant::now()));
     }
 
     /// A worker wants to send to this on-link target and cannot: gives it an id if it has none, and
@@ -109,7 +118,7 @@ impl MirrorHandle {
     /// # Errors
     /// If there are no more ids for on-link clients.
     pub fn request(&self, target: u32) -> Result<NextHopId, NoNextHopLeft> {
-        self.shared.wish(|state| state.request(target))
+        self.shared.wish(|state| state.request(target, Instant::now()))
     }
 
     /// Waits until a publication with all that was interned before this call has been given to the
@@ -139,12 +148,7 @@ pub async fn start(
     let dump = netlink::dump(&netlink).await.map_err(MirrorError::Dump)?;
     let mut state = MirrorState::new(interfaces, routes, neighbors);
     state.resync(&dump, Instant::now());
-    let shared = Arc::new(Shared {
-        state: Mutex::new(state),
-        wake: Notify::new(),
-        wishes: watch::Sender::new(0),
-        settled: watch::Sender::new(0),
-    });
+    let shared = Shared::new(state);
     let (publications, receiver) = mpsc::channel(PUBLICATIONS);
     let (asks, asked) = mpsc::unbounded_channel();
     tokio::spawn(put_questions(netlink.clone(), asked));
@@ -154,6 +158,26 @@ pub async fn start(
     task.publish(true).await;
     tokio::spawn(task.run());
     Ok((handle, receiver))
+}
+
+/// A mirror of no Linux: wishes are settled and published as they come.
+#[cfg(test)]
+pub(crate) fn without_linux(state: MirrorState) -> (MirrorHandle, mpsc::Receiver<Published>) {
+    let shared = Shared::new(state);
+    let (publications, receiver) = mpsc::channel(PUBLICATIONS);
+    let handle = MirrorHandle { shared: Arc::clone(&shared) };
+    tokio::spawn(async move {
+        loop {
+            shared.wake.notified().await;
+            tokio::time::sleep(COALESCE).await;
+            let wishes = *shared.wishes.borrow();
+            let next_hops = shared.state().settle(Instant::now()).next_hops.map(Arc::new);
+            // Without a receiver nobody waits for it.
+            let _ = publications.send(Published { routes: None, next_hops }).await;
+            shared.settled.send_replace(wishes);
+        }
+    });
+    (handle, receiver)
 }
 
 struct Task {

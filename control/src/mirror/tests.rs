@@ -1,3 +1,7 @@
+//! The mirror's pure core against a Linux that is told by hand.
+
+mod quiet;
+
 use super::*;
 use crate::config::{InterfaceAddress, MacAddr, Prefix, StaticNeighbor, StaticRoute};
 use dataplane::ids::{InterfaceId, NextHopId, PortId};
@@ -104,7 +108,7 @@ impl Rig {
 
     /// A real server that has answered.
     fn real_server(&mut self) -> NextHopId {
-        let id = self.state.intern(&[RS]).expect("room")[0];
+        let id = self.state.intern(&[RS], self.now).expect("room")[0];
         self.state.settle(self.now);
         self.neighbor(LAN, RS, NeighborState::Known(RS_MAC));
         id
@@ -140,7 +144,7 @@ fn routes_become_links_gateways_and_linux_own_matters() {
 fn a_real_server_is_asked_for_and_resolved_by_its_neighbour() {
     let mut rig = Rig::new();
     rig.state.settle(rig.now);
-    let id = rig.state.intern(&[RS]).expect("room")[0];
+    let id = rig.state.intern(&[RS], rig.now).expect("room")[0];
     let changes = rig.state.settle(rig.now);
     assert_eq!(hop(&changes, id).state, NextHopState::Unresolved);
     let ask = Ask { ifindex: LAN, address: RS.into(), managed: true };
@@ -167,13 +171,21 @@ fn a_real_server_is_asked_for_and_resolved_by_its_neighbour() {
 #[test]
 fn ids_stay_with_their_target() {
     let mut rig = Rig::new();
-    let first = rig.state.intern(&[RS, RS + 1]).expect("room");
-    assert_eq!(rig.state.intern(&[RS + 1, RS]).expect("room"), [first[1], first[0]]);
-    assert_eq!(rig.state.request(RS).expect("room"), first[0]);
-    rig.state.release(&[RS]);
-    assert_eq!(rig.state.intern(&[RS]).expect("room")[0], first[0], "a worker still holds it");
-    rig.state.release(&[RS + 1]);
-    assert_ne!(rig.state.intern(&[RS + 2]).expect("room")[0], first[1], "free ids come last");
+    let first = rig.state.intern(&[RS, RS + 1], rig.now).expect("room");
+    assert_eq!(rig.state.intern(&[RS + 1, RS], rig.now).expect("room"), [first[1], first[0]]);
+    assert_eq!(rig.state.request(RS, rig.now).expect("room"), first[0]);
+    rig.state.release(&[RS], rig.now);
+    assert_eq!(
+        rig.state.intern(&[RS], rig.now).expect("room")[0],
+        first[0],
+        "a worker still holds it"
+    );
+    rig.state.release(&[RS + 1], rig.now);
+    assert_ne!(
+        rig.state.intern(&[RS + 2], rig.now).expect("room")[0],
+        first[1],
+        "free ids come last"
+    );
 }
 
 #[test]
@@ -212,7 +224,7 @@ fn a_gateway_that_disappears_leaves_no_route() {
     let mut rig = Rig::new();
     rig.state.settle(rig.now);
     let far = 0xc633_6402;
-    let id = rig.state.intern(&[far]).expect("room")[0];
+    let id = rig.state.intern(&[far], rig.now).expect("room")[0];
     rig.neighbor(WAN, GATEWAY, NeighborState::Known(GATEWAY_MAC));
     let changes = rig.tell(Event::RouteGone(via("0.0.0.0/0", "10.0.0.254", WAN)));
     assert_eq!(target(&changes, far), None);
@@ -285,10 +297,10 @@ fn a_permanent_neighbour_is_never_asked_for() {
     rig.state.settle(rig.now);
     let changes = rig.neighbor(LAN, RS, NeighborState::Permanent(RS_MAC));
     assert!(changes.asks.is_empty());
-    rig.state.intern(&[RS]).expect("room");
+    rig.state.intern(&[RS], rig.now).expect("room");
     assert!(rig.state.settle(rig.now).asks.is_empty());
 
-    rig.state.intern(&[RS + 1]).expect("room");
+    rig.state.intern(&[RS + 1], rig.now).expect("room");
     assert_eq!(rig.state.settle(rig.now).asks.len(), 1);
     let changes = rig.neighbor(LAN, RS + 1, NeighborState::Permanent(RS_MAC));
     assert!(changes.asks.is_empty(), "asking once more would take its permanence away");
@@ -302,15 +314,15 @@ fn a_client_is_asked_for_when_a_worker_wants_it_and_while_it_answers() {
     rig.state.settle(rig.now);
     let client = 0x0a00_0063;
     let ask = Ask { ifindex: WAN, address: client.into(), managed: false };
-    let id = rig.state.request(client).expect("room");
+    let id = rig.state.request(client, rig.now).expect("room");
     assert_eq!(rig.state.settle(rig.now).asks, [ask]);
     let gone = Event::NeighborGone { ifindex: WAN, address: client.into() };
     assert!(rig.tell(gone.clone()).asks.is_empty(), "it never answered");
-    rig.state.request(client).expect("room");
+    rig.state.request(client, rig.now).expect("room");
     assert_eq!(rig.state.settle(rig.now).asks, [ask], "wanted again, asked again");
     let changes = rig.neighbor(WAN, client, NeighborState::Known(RS_MAC));
     assert_eq!(hop(&changes, id).state, NextHopState::Resolved);
-    rig.state.request(client).expect("room");
+    rig.state.request(client, rig.now).expect("room");
     assert!(rig.state.settle(rig.now).asks.is_empty(), "known");
     assert_eq!(rig.neighbor(WAN, client, NeighborState::Stale(RS_MAC)).asks, [ask]);
     assert_eq!(rig.tell(gone).asks, [ask]);
@@ -319,10 +331,11 @@ fn a_client_is_asked_for_when_a_worker_wants_it_and_while_it_answers() {
 #[test]
 fn clients_cannot_use_up_the_ids_of_real_servers() {
     let mut rig = Rig::new();
-    let refused = (0..65_536).filter(|n| rig.state.request(0x0b00_0000 + n).is_err()).count();
+    let refused =
+        (0..65_536).filter(|n| rig.state.request(0x0b00_0000 + n, rig.now).is_err()).count();
     assert!(refused > 0);
     let servers: Vec<u32> = (0..10_000).map(|n| 0x0c00_0000 + n).collect();
-    rig.state.intern(&servers).expect("room for real servers");
+    rig.state.intern(&servers, rig.now).expect("room for real servers");
 }
 
 #[test]
@@ -346,7 +359,7 @@ fn ten_thousand_flapping_neighbours_change_no_route_and_publish_little() {
     }
     let servers: Vec<u32> = (0..10_000).map(|n| 0xc0a8_6500 + n).collect();
     rig.tell(Event::Route { route: on_link("192.168.0.0/16", LAN), replace: false });
-    rig.state.intern(&servers).expect("room");
+    rig.state.intern(&servers, rig.now).expect("room");
     rig.state.settle(rig.now);
     for round in 0..4 {
         for (n, server) in servers.iter().enumerate() {
@@ -443,7 +456,7 @@ fn interfaces_without_a_twin_live_on_the_configuration_alone() {
         [StaticNeighbor { address: GATEWAY.into(), mac: GATEWAY_MAC, interface: InterfaceId(0) }];
     let mut state = MirrorState::new(interfaces, &statics, &neighbors);
     let now = Instant::now();
-    let id = state.intern(&[0xc633_6402]).expect("room")[0];
+    let id = state.intern(&[0xc633_6402], now).expect("room")[0];
     let changes = state.settle(now);
     let far = hop(&changes, id);
     assert_eq!((far.dst_mac, far.state), (GATEWAY_MAC.0, NextHopState::Resolved));

@@ -5,7 +5,7 @@ use crate::network;
 use control::api::protocol::{Answer, ApiError, ConnFilter, ConnRow, ErrorCode, Listing, Op};
 use control::api::{CallError, Director};
 use control::engine::row;
-use control::engine::state::{State, Wanted};
+use control::engine::state::{Desired, State};
 use control::ipvsadm;
 use control::rules::MarkRule;
 use dataplane::counters::DestTotals;
@@ -93,16 +93,16 @@ impl Bench {
 
     /// Sets a value of `net.ipv4.vs`.
     pub fn sysctl(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let wanted = self.state.wanted().with_sysctl(key, value);
-        self.install(wanted.map_err(|error| error.to_string())?);
+        let desired = self.state.desired().clone().with_sysctl(key, value);
+        self.install(desired.map_err(|error| error.to_string())?);
         Ok(())
     }
 
     /// Appends a mark rule.
     pub fn mark(&mut self, rule: MarkRule) {
-        let mut wanted = self.state.wanted();
-        wanted.marks.push(rule);
-        self.install(wanted);
+        let mut desired = self.state.desired().clone();
+        desired.marks.push(rule);
+        self.install(desired);
     }
 
     /// Makes a network the director's own, as `ip route add local` does.
@@ -130,11 +130,11 @@ impl Bench {
         self.machine.settle(self.now);
     }
 
-    fn install(&mut self, wanted: Wanted) {
+    fn install(&mut self, desired: Desired) {
         let machine = &self.machine;
         let counted = |id| counted(machine, id);
         let table =
-            self.state.install(wanted, &network::held(), counted).expect("a trace has few rules");
+            self.state.install(desired, &network::held(), counted).expect("a trace has few rules");
         let generation = table.generation;
         self.machine.post(&Message::Services(Arc::new(table)));
         self.machine.settle(self.now);
@@ -165,7 +165,7 @@ impl Bench {
     fn answer(&mut self, op: Op) -> Result<Answer, ApiError> {
         match op {
             Op::Change { changes, replace } => {
-                self.install(self.state.wanted().changed(&changes, replace)?);
+                self.install(self.state.desired().clone().changed(&changes, replace)?);
                 Ok(Answer::Changed { generation: 0 })
             }
             Op::List { service } => {
@@ -178,7 +178,7 @@ impl Bench {
             }
             Op::TimeoutsGet => Ok(Answer::Timeouts(self.state.timeouts())),
             Op::TimeoutsSet(set) => {
-                self.install(self.state.wanted().with_timeouts(set));
+                self.install(self.state.desired().clone().with_timeouts(set));
                 Ok(Answer::Done {})
             }
             op => {

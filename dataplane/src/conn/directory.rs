@@ -32,7 +32,7 @@ impl DestRecord {
 }
 
 /// The ids of all destinations, present and removed, that conns may carry.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DestDirectory {
     /// By id; entry 0 is never used.
     records: Box<[DestRecord]>,

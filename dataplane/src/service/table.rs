@@ -131,6 +131,15 @@ impl ServiceTable {
         self
     }
 
+    /// Names mark rules that were removed while workers have conns that they made: their networks
+    /// stay virtual, so that those conns keep their worker, and no packet gets a mark of them.
+    #[must_use]
+    pub fn with_removed_marks(mut self, removed: impl IntoIterator<Item = MarkRule>) -> Self {
+        // Behind all others, where without a service a rule leaves its packets to the address.
+        self.marks.extend(removed.into_iter().map(|rule| (rule, None)));
+        self
+    }
+
     /// Index of the service that takes a client's packet: by mark, else by address and port, else
     /// by address alone (`ip_vs_service_find`).
     #[inline]
@@ -306,6 +315,17 @@ mod tests {
         for addr in [OTHER, 0x0a02_0000, 0x0a00_ffff, 0] {
             assert!(!table.is_vip(addr), "{addr:#x}");
         }
+    }
+
+    #[test]
+    fn a_removed_mark_rule_keeps_its_network_virtual_and_marks_nothing() {
+        let keys = [address(TCP, VIP, 80), ServiceKey::Fwmark(1), ServiceKey::Fwmark(2)];
+        let table = table(&keys, vec![rule(2, OTHER, 32)]);
+        let table = table.with_removed_marks([rule(1, VIP, 24)]);
+        assert!(table.is_vip(0x0a00_00c8));
+        assert_eq!(table.lookup(&to(TCP, 0x0a00_00c8, 80)), None, "its mark's service is live");
+        assert_eq!(table.lookup(&to(TCP, VIP, 80)), Some(0), "the address is asked");
+        assert_eq!(table.lookup(&to(TCP, OTHER, 80)), Some(2), "live rules go first");
     }
 
     #[test]

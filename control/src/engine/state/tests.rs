@@ -1,0 +1,134 @@
+use super::*;
+use crate::rules::RealServer;
+use dataplane::limits::MAX_DESTS;
+use dataplane::sched::SchedulerKind;
+use dataplane::service::ForwardingMethod;
+use std::cell::Cell;
+use std::sync::atomic::Ordering::Relaxed;
+
+const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: 0x0a00_0064, vport: 80 };
+const MARKED: ServiceKey = ServiceKey::Fwmark(1);
+const RIP: u32 = 0xc0a8_6402;
+
+fn nothing(_: DestId) -> DestTotals {
+    DestTotals::default()
+}
+
+fn one_conn(_: DestId) -> DestTotals {
+    DestTotals { inactive: 1, ..DestTotals::default() }
+}
+
+fn service(service: ServiceKey) -> RuleChange {
+    RuleChange::AddService { service, scheduler: SchedulerKind::Rr.into() }
+}
+
+fn server(rip: u32, u_threshold: u32) -> RealServer {
+    let method = ForwardingMethod::Masq;
+    RealServer { rip, rport: 80, method, weight: 1, u_threshold, l_threshold: 0 }
+}
+
+fn add(service: ServiceKey, rip: u32) -> RuleChange {
+    RuleChange::AddServer { service, server: server(rip, 4) }
+}
+
+/// `count` servers, a hundred for each service.
+fn many(count: usize) -> Vec<RuleChange> {
+    let mut changes = Vec::new();
+    for first in (0..count as u32).step_by(100) {
+        let key = ServiceKey::Address { proto: 6, vip: 0x0a01_0000 + first, vport: 80 };
+        let servers = first..(first + 100).min(count as u32);
+        changes.push(service(key));
+        changes.extend(servers.map(|server| add(key, 0x0b00_0000 + server)));
+    }
+    changes
+}
+
+impl State {
+    fn change(&mut self, changes: &[RuleChange]) -> Result<ServiceTable, Exhausted> {
+        let desired = self.desired().clone().changed(changes, false).expect("it can be");
+        self.install(desired, &HashMap::new(), nothing)
+    }
+
+    fn set_marks(&mut self, marks: &[MarkRule]) -> ServiceTable {
+        let desired = Desired { marks: marks.to_vec(), ..self.desired().clone() };
+        self.install(desired, &HashMap::new(), nothing).expect("room")
+    }
+}
+
+#[test]
+fn a_change_beyond_the_limits_leaves_ids_as_they_were() {
+    let mut state = State::default();
+    state.change(&[service(WEB), add(WEB, RIP)]).expect("room");
+    let before: Vec<DestId> = state.dests().collect();
+
+    let refused = state.change(&many(MAX_DESTS - 1)).map(drop);
+    assert_eq!(refused, Err(Exhausted::Dests));
+    state.sweep(nothing);
+    assert_eq!(state.dests().collect::<Vec<_>>(), before);
+    assert_eq!((state.generation(), state.desired().rules.len()), (Generation(1), 1));
+
+    let table = state.change(&many(MAX_DESTS - 2)).expect("just enough");
+    assert!(table.dest(before[0]).is_some(), "it kept its id");
+}
+
+#[test]
+fn what_is_unchanged_is_not_counted_anew() {
+    let (mut state, readings) = (State::default(), Cell::new(0));
+    let counted = |_| {
+        readings.set(readings.get() + 1);
+        DestTotals::default()
+    };
+    let desired = Desired::default().changed(&many(1000), false).expect("it can be");
+    state.install(desired.clone(), &HashMap::new(), counted).expect("room");
+    assert_eq!(readings.replace(0), 1000, "once for each new destination");
+    state.install(desired, &HashMap::new(), counted).expect("room");
+    state.sweep(counted);
+    assert_eq!(readings.get(), 0);
+}
+
+#[test]
+fn the_network_of_a_removed_mark_rule_stays_virtual_while_it_has_conns() {
+    let rule = MarkRule { mark: 1, proto: None, dst: (0x0a01_0000, 16), dports: None };
+    let mut state = State::default();
+    state.change(&[service(MARKED), add(MARKED, RIP)]).expect("room");
+    assert!(state.set_marks(std::slice::from_ref(&rule)).is_vip(0x0a01_0005));
+
+    assert!(state.set_marks(&[]).is_vip(0x0a01_0005), "before it is known whether it had conns");
+    state.sweep(one_conn);
+    assert!(state.set_marks(&[]).is_vip(0x0a01_0005));
+    assert!(state.change(&[RuleChange::Flush]).expect("room").is_vip(0x0a01_0005));
+    state.sweep(one_conn);
+    assert_eq!(state.marks(), [], "no rule of the operator's");
+
+    state.sweep(nothing);
+    assert!(!state.set_marks(&[]).is_vip(0x0a01_0005));
+    assert!(state.set_marks(&[rule]).is_vip(0x0a01_0005));
+    assert!(!state.set_marks(&[]).is_vip(0x0a01_0005), "its mark has no service");
+}
+
+#[test]
+fn a_higher_upper_threshold_ends_an_overload_and_others_do_not() {
+    for (threshold, ends) in [(4, false), (3, false), (5, true), (0, true)] {
+        let mut state = State::default();
+        let table = state.change(&[service(WEB), add(WEB, RIP)]).expect("room");
+        table.services()[0].dests[0].shared.overloaded.store(true, Relaxed);
+
+        let server = server(RIP, threshold);
+        let table = state.change(&[RuleChange::EditServer { service: WEB, server }]);
+        let table = table.expect("room");
+        let overloaded = table.services()[0].dests[0].shared.overloaded.load(Relaxed);
+        assert_eq!(overloaded, !ends, "from 4 to {threshold}");
+    }
+}
+
+#[test]
+#[ignore = "a measurement: run with --release --nocapture"]
+fn compiling_all_destinations_takes() {
+    let desired = Desired::default().changed(&many(MAX_DESTS - 1), false).expect("it can be");
+    let mut state = State::default();
+    for what in ["all new", "unchanged"] {
+        let begun = std::time::Instant::now();
+        state.install(desired.clone(), &HashMap::new(), nothing).expect("room");
+        println!("{} destinations, {what}: {:?}", MAX_DESTS - 1, begun.elapsed());
+    }
+}
