@@ -20,7 +20,7 @@ use std::time::Duration;
 use threads::Threads;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often workers are told of each other's conns (`ARCHITECTURE.md`: totals at most 1 ms old).
+/// How often workers are told of each other's conns (totals are at most 1 ms old).
 const AGGREGATE: Duration = Duration::from_millis(1);
 
 /// How often rates are reckoned (`ip_vs_est.c`).

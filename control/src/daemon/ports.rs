@@ -69,7 +69,10 @@ impl Ports {
         let wanted = from.queues.unwrap_or(workers).min(workers);
         let rx_queues = wanted.min(info.max_rx_queues);
         let tx_queues = wanted.min(info.max_tx_queues);
-        if let Some(line) = fewer_queues(from, &info, workers) {
+        let most = info.max_rx_queues.min(info.max_tx_queues);
+        if let Some(line) =
+            from.queues.and_then(|asked| fewer_queues(&from.name, asked, most, workers))
+        {
             log::warn!("{line}");
         }
         let settings = PortConfig {
@@ -101,14 +104,12 @@ impl Ports {
     }
 }
 
-/// What to say about `queues` that cannot be had. Fewer queues than workers are normal.
-fn fewer_queues(from: &PortConfigured, info: &PortInfo, workers: u16) -> Option<String> {
-    let (name, asked) = (&from.name, from.queues?);
-    let most = info.max_rx_queues.min(info.max_tx_queues);
+/// What to say about `asked` queues of which some cannot be had: each worker takes one, and the
+/// device has `most`. Fewer queues than workers are normal.
+fn fewer_queues(name: &str, asked: u16, most: u16, workers: u16) -> Option<String> {
     if asked > workers {
-        Some(format!(
-            "port {name}: queues = {asked}, but there are {workers} workers, a queue each"
-        ))
+        let reason = format!("{workers} workers take one each");
+        Some(format!("port {name}: queues = {asked}, but {reason}"))
     } else if asked > most {
         Some(format!("port {name}: queues = {asked}, but its device has {most}"))
     } else {
@@ -151,4 +152,17 @@ pub fn interfaces(config: &Config, macs: &[MacAddr]) -> Interfaces {
         twin: interface.twin,
     };
     Interfaces::new(config.interfaces.iter().map(each).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_that_cannot_be_had_are_told_with_both_numbers() {
+        let told = |asked| fewer_queues("wan", asked, 2, 4);
+        assert_eq!(told(2), None);
+        assert_eq!(told(3).as_deref(), Some("port wan: queues = 3, but its device has 2"));
+        assert_eq!(told(5).as_deref(), Some("port wan: queues = 5, but 4 workers take one each"));
+    }
 }

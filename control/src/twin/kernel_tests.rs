@@ -60,6 +60,7 @@ fn inside_its_namespace() {
     wire.resolve_and_ping(0, [192, 0, 2, 1], [192, 0, 2, 2]);
     idles_at_almost_no_cost(wire.handle.counters());
 
+    assert!(!wire.handle.is_finished(), "the thread ended by itself");
     assert!(wire.handle.stop());
     assert!(!ip("-o link").contains("lan0"), "the TAP outlived its twin");
 }
