@@ -2,6 +2,7 @@
 //! tables that fill up, full queues, and the process killed at any moment and its tables adopted.
 //! After every step the invariants hold all the same.
 
+use super::errors;
 use super::hosts::Hosts;
 use super::met::Met;
 use super::model::from_server;
@@ -111,6 +112,7 @@ impl Chaos {
             28 if self.rng.one_in(4) => self.kill(),
             30 => self.machine.settle(self.now),
             31 => self.speak_as_linux(),
+            32..36 => self.feed_error(),
             29 => self.machine.aggregate((1..100).map(DestId)),
             _ => {
                 let worker = self.rng.below(self.config.workers);
@@ -150,6 +152,18 @@ impl Chaos {
     /// After a packet with one of these a conn may end: closed, or half-open in a full table.
     fn ending_flags(&self) -> u8 {
         if self.config.capacity < AMPLE { FIN | RST | SYN } else { FIN | RST }
+    }
+
+    /// An error about a conn that was there a moment ago: what becomes of it changes no conn.
+    fn feed_error(&mut self) {
+        if self.machine.live_packets() > MAX_WAITING {
+            return;
+        }
+        if let Some((port, frame)) = errors::error(&self.conns, &mut self.rng) {
+            let queue = self.rng.below(self.config.queues[port.index()]);
+            self.machine.feed(port, queue, &frame.build());
+            self.fed += 1;
+        }
     }
 
     /// Linux sends something on a kernel twin.
@@ -260,6 +274,7 @@ impl Chaos {
         self.met.table_full += totals.dropped[DropReason::TableFull.index()];
         self.met.tx_full += totals.dropped[DropReason::TxFull.index()];
         self.met.strayed += totals.dropped[DropReason::Strayed.index()];
+        self.met.errors_of_tunnels += totals.dropped[DropReason::TunnelError.index()];
         for worker in 0..self.config.workers {
             self.met.evicted += self.machine.counters(worker).evicted.load(Relaxed);
         }
@@ -271,6 +286,9 @@ impl Chaos {
         for (port, frame) in self.machine.take_sent() {
             let checks = verify(&frame).unwrap_or_else(|| panic!("no frame: {}", to_hex(&frame)));
             assert!(checks.ip && checks.l4 != Some(false), "checksums: {}", to_hex(&frame));
+            // The director's own have another TOS, Linux says echo.
+            let passed = frame[15] == 0 && frame[23] == protocol::ICMP && frame[34] != 8;
+            self.met.errors_passed += u64::from(passed);
             let Some(segment) = serial(&frame).map(|serial| self.segments[&serial]) else {
                 continue;
             };

@@ -6,6 +6,7 @@
 
 mod chaos;
 mod crowd;
+mod errors;
 mod exact;
 mod hosts;
 mod met;

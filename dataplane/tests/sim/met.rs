@@ -11,6 +11,8 @@ pub struct Met {
     pub adopted: u64,
     pub half_applied: u64,
     pub strayed: u64,
+    pub errors_passed: u64,
+    pub errors_of_tunnels: u64,
 }
 
 impl Met {
@@ -24,6 +26,8 @@ impl Met {
             adopted: self.adopted + other.adopted,
             half_applied: self.half_applied + other.half_applied,
             strayed: self.strayed + other.strayed,
+            errors_passed: self.errors_passed + other.errors_passed,
+            errors_of_tunnels: self.errors_of_tunnels + other.errors_of_tunnels,
         }
     }
 
@@ -37,9 +41,21 @@ impl Met {
             adopted,
             half_applied,
             strayed,
+            errors_passed,
+            errors_of_tunnels,
         } = *self;
-        let all =
-            [handed_over, evicted, table_full, tx_full, moved, adopted, half_applied, strayed];
+        let all = [
+            handed_over,
+            evicted,
+            table_full,
+            tx_full,
+            moved,
+            adopted,
+            half_applied,
+            strayed,
+            errors_passed,
+            errors_of_tunnels,
+        ];
         assert!(all.iter().all(|&count| count > 0), "not all has happened: {self:?}");
     }
 }
