@@ -37,8 +37,8 @@ pub fn slot(addr: u32, port: u16) -> u16 {
 /// destination of any other, which is then a reply. A real server that is the client of another
 /// virtual service sends to a virtual address, so it is the client there.
 #[inline]
-pub fn client_end(key: &FlowKey, is_vip: impl Fn(u32) -> bool) -> (u32, u16) {
-    if is_vip(key.dst) { (key.src, key.sport) } else { (key.dst, key.dport) }
+pub fn client_end(key: &FlowKey, is_from_client: impl Fn(&FlowKey) -> bool) -> (u32, u16) {
+    if is_from_client(key) { (key.src, key.sport) } else { (key.dst, key.dport) }
 }
 
 /// Which worker owns each slot.
@@ -175,7 +175,7 @@ mod tests {
 
     fn end(src: u32, sport: u16, dst: u32, dport: u16) -> (u32, u16) {
         let key = FlowKey { src, dst, sport, dport, proto: 6 };
-        client_end(&key, |addr| addr == VIP || addr == OTHER_VIP)
+        client_end(&key, |key| key.dst == VIP || key.dst == OTHER_VIP)
     }
 
     #[test]

@@ -60,6 +60,12 @@ fn masq_forwards_as_the_kernel_does() {
 }
 
 #[test]
+fn conns_end_and_come_back_as_the_kernels_do() {
+    let seen = replay_all(&["conn_reuse", "dest_removed", "timeouts_custom", "nat_mtu"]);
+    assert_eq!((seen.traces, seen.skipped), (4, 0));
+}
+
+#[test]
 fn gatewaying_and_ipip_forward_as_the_kernel_does() {
     let seen = replay_all(&["dr_v4", "tun_ipip_v4"]);
     assert_eq!((seen.traces, seen.skipped), (3, 6));

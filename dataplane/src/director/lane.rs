@@ -8,7 +8,7 @@ use crate::io::Packet;
 use crate::parse::{Headers, IcmpHeaders, Parsed, parse_any, parse_plain};
 use crate::punt;
 use crate::service::ServiceTable;
-use crate::verdict::{DropReason, Verdict};
+use crate::verdict::{DropReason, PuntClass, Verdict};
 use crate::wire::ethernet::{Destination, destination_class};
 
 /// One packet's place in the window, filled stage by stage.
@@ -119,6 +119,20 @@ fn fate(parsed: Parsed, ours: bool, services: &ServiceTable, conns: &ConnTable) 
             Some(class) => Verdict::Punt(class),
             None => Verdict::Drop(DropReason::BadL4Header),
         }),
+    }
+}
+
+/// Without any service IPVS is not in the way of packets (`ip_vs_unregister_hooks`, called with the
+/// last one): even those of conns, which wait for their service to come back, are Linux's.
+#[cold]
+pub(super) fn leave_to_linux(lanes: &mut [Lane]) {
+    for lane in lanes {
+        let class = match &lane.fate {
+            Fate::Decided(_) => continue,
+            Fate::Flow(flow) => punt::class_of_flow(&flow.headers),
+            Fate::Related(_) => PuntClass::Icmp,
+        };
+        lane.fate = Fate::Decided(Verdict::Punt(class));
     }
 }
 

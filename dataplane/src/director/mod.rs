@@ -149,6 +149,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Stage 2: flows of other workers are decided; for the rest the bucket is on its way.
     #[inline(never)]
     fn owner(&self, lanes: &mut [Lane], handed_in: usize) {
+        if self.tables.services.services().is_empty() {
+            return lane::leave_to_linux(lanes);
+        }
         let alone = self.tables.slot_map.workers() == 1;
         for (place, lane) in lanes.iter_mut().enumerate() {
             let Fate::Flow(flow) = &mut lane.fate else {

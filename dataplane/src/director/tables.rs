@@ -42,7 +42,7 @@ impl Tables {
     /// The worker that owns the flow of a packet with this key.
     #[inline]
     pub fn owner(&self, key: &FlowKey) -> WorkerId {
-        let (address, port) = owner::client_end(key, |address| self.services.is_vip(address));
+        let (address, port) = owner::client_end(key, |key| self.services.is_from_client(key));
         self.slot_map.worker(owner::slot(address, port))
     }
 

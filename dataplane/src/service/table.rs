@@ -162,6 +162,13 @@ impl ServiceTable {
         self.vips.contains(&addr) || self.marks.iter().any(|(rule, _)| rule.covers(addr))
     }
 
+    /// Whether a packet with this key is a client's: as [`ServiceTable::is_vip`], but of a mark rule
+    /// all must fit, so that a rule whose network holds clients does not take their replies.
+    #[inline]
+    pub fn is_from_client(&self, key: &FlowKey) -> bool {
+        self.vips.contains(&key.dst) || self.marks.iter().any(|(rule, _)| rule.matches(key))
+    }
+
     /// The service at an index that [`ServiceTable::lookup`] gave.
     #[inline]
     pub fn service(&self, index: usize) -> &Service {

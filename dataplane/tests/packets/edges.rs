@@ -1,12 +1,16 @@
 //! Corners of the rules that a review came upon.
 
 use crate::rig::*;
+use dataplane::ids::{DestId, Generation, NextHopId, ServiceId};
+use dataplane::mailbox::Message;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::ForwardingMethod::{Gatewaying, Masq};
+use dataplane::service::{Dest, MarkRule, Service, ServiceKey, ServiceTable, Settings};
 use dataplane::testing::Frame;
 use dataplane::testing::control::{Server, tcp, udp};
 use dataplane::verdict::{DropReason, PuntClass};
 use dataplane::wire::tcp::flags::{ACK, FIN, SYN};
+use std::sync::Arc;
 
 #[test]
 fn a_destination_that_comes_back_without_conns_is_not_overloaded() {
@@ -71,4 +75,44 @@ fn a_conn_in_time_wait_does_not_refuse_the_clients_next_one() {
     rig.machine.settle(rig.now);
     let taken = rig.machine.totals().dropped[DropReason::TupleTaken.index()];
     assert_eq!((taken, rig.machine.take_sent().len()), (0, 1));
+}
+
+#[test]
+fn replies_find_their_conn_when_a_mark_rule_covers_the_clients() {
+    let mut rig = Rig::with(|config| {
+        config.workers = 2;
+        config.queues = vec![2; 2];
+    });
+    rig.publish();
+    let hop = rig.control.next_hops.iter().position(|h| h.target == rip(1)).unwrap();
+    let dest = Dest {
+        id: DestId(1),
+        rip: rip(1),
+        rport: 0,
+        weight: 1,
+        last_weight: 1,
+        method: Masq,
+        u_threshold: 0,
+        l_threshold: 0,
+        next_hop: NextHopId(hop as u16),
+        shared: Arc::default(),
+    };
+    let service = Service::new(ServiceId(1), ServiceKey::Fwmark(1), SchedulerKind::Rr, vec![dest]);
+    let mark = MarkRule { mark: 1, proto: Some(6), prefix: 0, len: 0, dports: 80..=80 };
+    let table =
+        ServiceTable::new(Generation(9), vec![service], vec![mark], Settings::default(), &[]);
+    rig.machine.post(&Message::Services(Arc::new(table)));
+    rig.machine.settle(rig.now);
+    for port in 4000..4030 {
+        rig.machine.feed(C, 0, &Frame::tcp(CLIENT, port, VIP, 80).flags(SYN).build());
+    }
+    rig.machine.settle(rig.now);
+    assert_eq!(rig.machine.take_sent().len(), 30);
+    for port in 4000..4030 {
+        let reply = from_server(1, Frame::tcp(rip(1), 80, CLIENT, port).flags(SYN | ACK));
+        rig.machine.feed(S, 0, &reply.build());
+    }
+    rig.machine.settle(rig.now);
+    let (sent, punted) = (rig.machine.take_sent().len(), rig.machine.take_punted().len());
+    assert_eq!((sent, punted), (30, 0), "replies translated, replies given to Linux as they are");
 }

@@ -5,7 +5,7 @@ use dataplane::ids::DestId;
 use dataplane::service::ForwardingMethod::{self, Gatewaying, Masq};
 use dataplane::service::ServiceKey;
 use dataplane::testing::Frame;
-use dataplane::testing::control::{Server, tcp};
+use dataplane::testing::control::{Server, tcp, udp};
 use dataplane::verdict::{DropReason, PuntClass};
 use dataplane::wire::tcp::flags::{ACK, FIN, RST, SYN};
 
@@ -75,6 +75,7 @@ fn packets_to_a_removed_destination_are_dropped_replies_pass_and_adding_it_resum
 #[test]
 fn a_deleted_services_conns_are_dropped_replies_pass_and_new_ones_are_linuxs() {
     let (mut rig, id) = established(Masq);
+    rig.add(udp(VIP, 53), Masq, 3);
     rig.control.delete_service(KEY);
     rig.publish();
     let dropped = expect().drops(DropReason::DestinationRemoved, 1);
@@ -86,6 +87,18 @@ fn a_deleted_services_conns_are_dropped_replies_pass_and_new_ones_are_linuxs() {
     rig.check("its time ends", &[], expect().dest(id, ENDED));
     assert_eq!(rig.control.shared(id).conns.load(std::sync::atomic::Ordering::Relaxed), 0);
     rig.check("forgotten", &[(C, &to_vip(ACK))], expect().punts(PuntClass::Rest, C, &to_vip(ACK)));
+}
+
+#[test]
+fn without_any_service_everything_is_linuxs_and_conns_wait_for_theirs() {
+    let (mut rig, id) = established(Masq);
+    let ack = to_vip(ACK);
+    rig.control.delete_service(KEY);
+    rig.publish();
+    rig.check("none is left", &[(C, &ack)], expect().punts(PuntClass::Rest, C, &ack));
+    rig.add(KEY, Masq, 1);
+    rig.publish();
+    reply(&mut rig, id);
 }
 
 #[test]
