@@ -70,7 +70,7 @@ def run(*argv):
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     except FileNotFoundError as missing:
-        raise RigError(f"`{words[0]}` is not installed: run scripts/install") from missing
+        raise RigError(f"`{words[0]}` is not installed: run scripts/install --test") from missing
     if done.returncode:
         raise RigError(f"`{' '.join(words)}` failed: {(done.stderr or done.stdout).strip()}")
     return done.stdout

@@ -17,7 +17,7 @@ def run(*argv, limit=LIMIT, check=True, stdin=None):
     except subprocess.TimeoutExpired as late:
         raise LabError(f"`{' '.join(argv)}` took longer than {limit:g} s") from late
     except FileNotFoundError as missing:
-        raise LabError(f"`{argv[0]}` is not installed: run scripts/install") from missing
+        raise LabError(f"`{argv[0]}` is not installed: run scripts/install --test") from missing
     if check and done.returncode:
         said = (done.stderr or done.stdout).strip()
         raise LabError(f"`{' '.join(argv)}` failed ({done.returncode}): {said}")
