@@ -15,7 +15,8 @@ pub enum Error {
     ZeroByte(String),
     /// EAL refused its arguments or found no memory; it has logged the details.
     #[error(
-        "DPDK does not start with the arguments \"{args}\": {why} (its own log above says more)"
+        "DPDK does not start with the arguments \"{args}\": {why} (its own log above says more; \
+         are huge pages reserved and free, and is a hugetlbfs mounted?)"
     )]
     Eal {
         /// The arguments, joined by spaces.

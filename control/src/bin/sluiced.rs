@@ -11,7 +11,7 @@ use std::process::ExitCode;
 /// Stops cleanly on SIGTERM and SIGINT: ports closed, kernel twins gone, huge pages released.
 /// Operated by `sluice`, see `sluice --help`.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "sluiced", version)]
 struct Arguments {
     /// Configuration file.
     #[arg(long, short, default_value = config::DEFAULT_PATH)]
