@@ -77,6 +77,7 @@ fn run<Q: Queue, L: Pool<Packet = Q::Packet>>(mut worker: Worker<Q, L>, idle: Id
     loop {
         let now = boot_time();
         if worker.housekeep(now) == Next::Stop {
+            worker.into_parts();
             return;
         }
         if !gate.is_open() {

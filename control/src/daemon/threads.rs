@@ -248,10 +248,12 @@ impl Threads {
         self.gate.open();
     }
 
-    /// Stops the workers, then the twins, then closes the ports.
+    /// Stops the workers, then the twins, then closes the ports. A worker that has ended already
+    /// takes no message any more.
     pub fn stop(mut self) {
-        for mailbox in &self.mailboxes {
-            while mailbox.post(Message::Stop).is_err() {
+        for (worker, mailbox) in self.mailboxes.iter().enumerate() {
+            let is_gone = || self.workers.get(worker).is_none_or(JoinHandle::is_finished);
+            while !is_gone() && mailbox.post(Message::Stop).is_err() {
                 while mailbox.collect().is_some() {}
                 std::thread::sleep(Duration::from_millis(1));
             }

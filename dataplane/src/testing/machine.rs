@@ -284,6 +284,12 @@ impl Machine {
     pub fn into_tables(self) -> Vec<ConnTable> {
         self.workers.into_iter().map(|worker| worker.into_parts().0.into_conns()).collect()
     }
+
+    /// Stops the workers, each with whatever is on its way to it, and gives their last tallies.
+    pub fn stop(self) -> Vec<Tally> {
+        self.workers.into_iter().for_each(|worker| drop(worker.into_parts()));
+        self.counters.iter().map(|worker| worker.read()).collect()
+    }
 }
 
 fn table(config: &MachineConfig) -> ConnTable {

@@ -269,9 +269,15 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
     }
 
     /// Takes the worker apart at the end: its queues are closed by control, its table may be
-    /// adopted.
+    /// adopted. What was held or under way to it is dropped, and counted.
     pub fn into_parts(mut self) -> (Director<Q::Packet, L>, Wiring<Q>) {
-        self.director.drop_held(&mut self.out.tally);
+        let tally = &mut self.out.tally;
+        let handed = self.wiring.hand_over.receive(usize::MAX, drop);
+        let from_twin = self.wiring.from_twin.pop_into(&mut self.finished, usize::MAX);
+        tally.handed_in += handed as u64;
+        tally.from_twin += from_twin as u64;
+        tally.dropped[DropReason::Stopping.index()] += (handed + from_twin) as u64;
+        self.director.drop_held(tally);
         self.director.gather(&mut self.out.tally);
         (self.director, self.wiring)
     }

@@ -145,3 +145,17 @@ fn what_linux_sends_leaves_as_it_is_and_is_counted() {
     assert_eq!((after.from_twin - before.from_twin, after.sent - before.sent), (1, 1));
     assert_eq!(rig.machine.take_sent(), [(C, frame)]);
 }
+
+#[test]
+fn what_is_under_way_to_a_worker_that_stops_is_dropped_and_counted() {
+    let mut rig = workers(2, 2);
+    let port = (4000..).find(|&port| owner_of(port, 2) == 1).expect("half of all ports");
+    rig.machine.feed(C, 0, &to_vip(port, SYN).build());
+    assert!(rig.machine.feed_from_twin(1, C, &to_vip(port, SYN).build()));
+    rig.machine.step(0, rig.now);
+
+    let tallies = rig.machine.stop();
+    assert_eq!((tallies[0].handed_out, tallies[1].handed_in, tallies[1].from_twin), (1, 1, 1));
+    assert_eq!(tallies[1].dropped[DropReason::Stopping.index()], 2);
+    assert!(tallies.iter().all(|tally| tally.is_conserved()), "{tallies:?}");
+}
