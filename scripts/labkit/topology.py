@@ -43,7 +43,13 @@ SYSCTLS = (
     "net.ipv4.conf.default.accept_redirects=0",
 )
 # From the tutorials: a real server answers ARP for no address of `lo`, and asks with none.
-SERVER_SYSCTLS = ("net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
+SERVER_SYSCTLS = (
+    "net.ipv4.conf.all.arp_ignore=1",
+    "net.ipv4.conf.all.arp_announce=2",
+    # A load uses up the client's ports in seconds. Its next connection by masq to another VIP may have one that the
+    # server remembers in TIME_WAIT, which answers it with an ACK and costs it a second and another pick, as with LVS.
+    "net.ipv4.tcp_max_tw_buckets=0",
+)
 
 
 def build():

@@ -12,12 +12,18 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
+
+/// How long a killed daemon may take to let go of its socket: its huge pages are cleared first.
+const DYING: Duration = Duration::from_secs(10);
+
+/// Between two looks at it.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Sessions at one time; further clients wait in the socket's queue.
 const MAX_CLIENTS: usize = 256;
@@ -129,17 +135,30 @@ async fn make_way(path: &Path) -> Result<(), String> {
         }
         Ok(_) => {}
     }
-    match UnixStream::connect(path).await {
-        Ok(stream) => {
-            let pid = stream.peer_cred().ok().and_then(|cred| cred.pid());
+    let begun = Instant::now();
+    loop {
+        let pid = match UnixStream::connect(path).await {
+            Ok(stream) => stream.peer_cred().ok().and_then(|cred| cred.pid()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                return fs::remove_file(path)
+                    .map_err(|error| format!("cannot remove stale {place}: {error}"));
+            }
+            Err(error) => return Err(format!("cannot tell whether {place} is in use: {error}")),
+        };
+        if !pid.is_some_and(is_dying) || begun.elapsed() > DYING {
             let pid = pid.map_or_else(|| "unknown".into(), |pid| pid.to_string());
-            Err(format!("another sluiced (pid {pid}) is serving {place}"))
+            return Err(format!("another sluiced (pid {pid}) is serving {place}"));
         }
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|error| format!("cannot remove stale {place}: {error}"))
-        }
-        Err(error) => Err(format!("cannot tell whether {place} is in use: {error}")),
+        tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Whether the process was killed and is still being taken apart: its first thread is a zombie
+/// already (`proc_pid_stat(5)`), others hold its files.
+fn is_dying(pid: i32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    after_name.trim_start().starts_with(['Z', 'X'])
 }
 
 /// One client.

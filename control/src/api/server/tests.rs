@@ -313,3 +313,18 @@ fn ipvsadms_words_go_the_whole_way_over_the_socket_and_back() {
     let refused = (255, String::new(), "Service already exists\n".to_owned());
     assert_eq!(ipvsadm("-A -t 10.0.0.100:80", ""), refused);
 }
+
+#[test]
+fn a_killed_process_is_dying_until_it_is_reaped_and_gone_after() {
+    let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep runs");
+    let pid = i32::try_from(child.id()).expect("a process id");
+    assert!(!super::is_dying(pid));
+    child.kill().expect("it is ours");
+    let limit = Instant::now() + Duration::from_secs(5);
+    while !super::is_dying(pid) && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(super::is_dying(pid), "a zombie");
+    child.wait().expect("it is ours");
+    assert!(super::is_dying(pid), "gone");
+}
