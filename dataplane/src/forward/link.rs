@@ -57,19 +57,12 @@ fn address_with_tag<P: Packet>(
     true
 }
 
-/// Sends a frame back the way it came: swaps its MAC addresses, keeps its tag.
-#[inline]
-pub fn turn_around<P: Packet>(packet: &mut P) {
-    let (dst, src) = packet.bytes_mut()[..12].split_at_mut(6);
-    dst.swap_with_slice(src);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::PortId;
     use crate::io::sim::{HEADROOM, SimPacket};
-    use crate::testing::{Frame, MAC_CLIENT, MAC_DIRECTOR, assert_frames_equal};
+    use crate::testing::{Frame, assert_frames_equal};
 
     const TO: [u8; 6] = [2, 0, 0, 0, 0x0e, 0x11];
     const FROM: [u8; 6] = [2, 0, 0, 0, 0x0d, 2];
@@ -95,14 +88,5 @@ mod tests {
         assert!(!address(&mut packet, 14, 9, &TO, &FROM));
         assert_frames_equal(packet.bytes(), &before, "no headroom");
         assert!(address(&mut packet, 14, 0, &TO, &FROM));
-    }
-
-    #[test]
-    fn a_frame_turned_around_goes_back_to_its_sender() {
-        let frame = Frame::udp(1, 2, 3, 4).tag(4);
-        let mut packet = SimPacket::new(&frame.build(), PortId(0));
-        turn_around(&mut packet);
-        let back = frame.macs(MAC_CLIENT, MAC_DIRECTOR).build();
-        assert_frames_equal(packet.bytes(), &back, "turned around");
     }
 }
