@@ -10,6 +10,10 @@ pub mod protocol {
     pub const TCP: u8 = 6;
     /// UDP, RFC 768.
     pub const UDP: u8 = 17;
+    /// IPv6 in IP, RFC 2473 and RFC 4213.
+    pub const IPV6: u8 = 41;
+    /// GRE, RFC 2784.
+    pub const GRE: u8 = 47;
 }
 
 /// An IPv4 flow in one direction. Addresses and ports are host-order integers

@@ -64,6 +64,14 @@ pub fn pseudo_header(src: u32, dst: u32, proto: u8, len: u16) -> u64 {
     u64::from(src) + u64::from(dst) + u64::from(proto) + u64::from(len)
 }
 
+/// Sum of the IPv6 pseudo header (RFC 8200 section 8.1) of an L4 part of `len` bytes.
+#[inline]
+pub fn pseudo_header_v6(src: u128, dst: u128, proto: u8, len: u32) -> u64 {
+    let sum =
+        |address: u128| (0..4).map(|word| (address >> (32 * word)) as u32 as u64).sum::<u64>();
+    sum(src) + sum(dst) + u64::from(proto) + u64::from(len)
+}
+
 /// The delta of one word's change.
 #[inline]
 pub fn delta16(old: u16, new: u16) -> Delta {
@@ -173,6 +181,20 @@ mod tests {
         }
         // ~old and new both zero.
         assert_eq!((delta16(0xffff, 0), delta32(u32::MAX, 0)), (UNCHANGED, UNCHANGED));
+    }
+
+    #[test]
+    fn the_ipv6_pseudo_header_sums_as_its_bytes_do() {
+        let mut rng = Rng::new(4);
+        for _ in 0..1000 {
+            // Source, destination, length, three zero bytes, protocol.
+            let mut bytes = [0; 40];
+            rng.fill(&mut bytes);
+            bytes[36..39].fill(0);
+            let (src, dst) = (crate::wire::be128(&bytes, 0), crate::wire::be128(&bytes, 16));
+            let sum = pseudo_header_v6(src, dst, bytes[39], crate::wire::be32(&bytes, 32));
+            assert_eq!(fold(sum), naive_sum(&bytes));
+        }
     }
 
     #[test]

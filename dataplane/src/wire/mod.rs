@@ -5,8 +5,11 @@
 
 pub mod checksum;
 pub mod ethernet;
+pub mod gre;
+pub mod gue;
 pub mod icmp;
 pub mod ipv4;
+pub mod ipv6;
 pub mod tcp;
 pub mod udp;
 
@@ -22,6 +25,14 @@ pub fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
+/// Sixteen bytes at `at` as a host-order integer.
+#[inline(always)]
+pub fn be128(bytes: &[u8], at: usize) -> u128 {
+    let mut word = [0; 16];
+    word.copy_from_slice(&bytes[at..at + 16]);
+    u128::from_be_bytes(word)
+}
+
 /// Writes a host-order integer to two bytes at `at`.
 #[inline(always)]
 pub fn put16(bytes: &mut [u8], at: usize, value: u16) {
@@ -32,4 +43,10 @@ pub fn put16(bytes: &mut [u8], at: usize, value: u16) {
 #[inline(always)]
 pub fn put32(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
+}
+
+/// Writes a host-order integer to sixteen bytes at `at`.
+#[inline(always)]
+pub fn put128(bytes: &mut [u8], at: usize, value: u128) {
+    bytes[at..at + 16].copy_from_slice(&value.to_be_bytes());
 }
