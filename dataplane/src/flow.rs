@@ -14,16 +14,30 @@ pub mod protocol {
     pub const IPV6: u8 = 41;
     /// GRE, RFC 2784.
     pub const GRE: u8 = 47;
+    /// ESP, RFC 4303.
+    pub const ESP: u8 = 50;
+    /// AH, RFC 4302.
+    pub const AH: u8 = 51;
+    /// ICMPv6, RFC 4443.
+    pub const ICMPV6: u8 = 58;
+    /// SCTP, RFC 9260.
+    pub const SCTP: u8 = 132;
+
+    /// Whether its packets begin with a source and a destination port and make conns.
+    #[inline]
+    pub fn has_ports(proto: u8) -> bool {
+        matches!(proto, TCP | UDP | SCTP)
+    }
 }
 
-/// An IPv4 flow in one direction. Addresses and ports are host-order integers
+/// A flow in one direction. Addresses and ports are host-order integers
 /// (10.0.0.1 is `0x0a00_0001`), so `to_be_bytes` gives their wire form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct FlowKey {
+pub struct FlowKey<A = u32> {
     /// Source address.
-    pub src: u32,
+    pub src: A,
     /// Destination address.
-    pub dst: u32,
+    pub dst: A,
     /// Source port.
     pub sport: u16,
     /// Destination port.
@@ -32,11 +46,17 @@ pub struct FlowKey {
     pub proto: u8,
 }
 
-impl FlowKey {
+impl<A> FlowKey<A> {
     /// The same flow as the other end's packets carry it.
     #[inline]
-    pub fn reversed(self) -> FlowKey {
-        FlowKey { src: self.dst, dst: self.src, sport: self.dport, dport: self.sport, ..self }
+    pub fn reversed(self) -> FlowKey<A> {
+        FlowKey {
+            src: self.dst,
+            dst: self.src,
+            sport: self.dport,
+            dport: self.sport,
+            proto: self.proto,
+        }
     }
 }
 

@@ -34,6 +34,7 @@ pub mod director;
 pub mod worker;
 
 // What the stages share.
+pub mod address;
 pub mod counters;
 pub mod flow;
 pub mod handover;

@@ -9,41 +9,42 @@ mod ipv4;
 mod ipv6;
 mod plain;
 
+use crate::address::Address;
 use crate::flow::{FlowKey, protocol};
 use crate::verdict::{DropReason, PuntClass};
 use crate::wire::ethernet::{self, ethertype};
 
-/// Where things are in a whole (unfragmented) TCP or UDP packet over IPv4.
+/// Where things are in a whole (unfragmented) packet of a protocol with ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Headers {
+pub struct Headers<A = u32> {
     /// The flow, as the packet carries it.
-    pub key: FlowKey,
+    pub key: FlowKey<A>,
     /// VLAN id, 0 for none.
     pub vlan: u16,
     /// Total length of the IP packet, bytes; the frame may be longer (Ethernet padding).
     pub ip_len: u16,
     /// Offset of the IP header in the frame: 14 or 18.
     pub l3: u8,
-    /// Offset of the TCP or UDP header in the frame.
+    /// Offset of the L4 header in the frame, behind IPv4 options and IPv6 extension headers.
     pub l4: u8,
-    /// The TCP flags byte; 0 for UDP.
-    pub tcp_flags: u8,
-    /// Time to live.
+    /// What moves the protocol's state machine: TCP's flags byte, 0 for UDP.
+    pub event: u8,
+    /// Time to live, or hop limit.
     pub ttl: u8,
-    /// Type of service.
+    /// Type of service, or traffic class.
     pub tos: u8,
-    /// Don't fragment.
+    /// Don't fragment; always so for IPv6.
     pub df: bool,
 }
 
-/// Where things are in a whole ICMP message over IPv4.
+/// Where things are in a whole ICMP or ICMPv6 message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IcmpHeaders {
+pub struct IcmpHeaders<A = u32> {
     /// Source address, host order.
-    pub src: u32,
+    pub src: A,
     /// Destination address, host order.
-    pub dst: u32,
-    quoted: FlowKey,
+    pub dst: A,
+    quoted: FlowKey<A>,
     /// VLAN id, 0 for none.
     pub vlan: u16,
     /// Total length of the IP packet, bytes.
@@ -64,11 +65,11 @@ pub struct IcmpHeaders {
     quoted_l4: u8,
 }
 
-impl IcmpHeaders {
+impl<A: Address> IcmpHeaders<A> {
     /// For an error about a flow (types 3, 4 and 11): the key as the quoted packet carries it, so
     /// the *sender* of that packet is its `src`. Ports are 0 unless it is TCP or UDP.
     #[inline]
-    pub fn quoted(&self) -> Option<FlowKey> {
+    pub fn quoted(&self) -> Option<FlowKey<A>> {
         (self.quoted_l4 != 0).then_some(self.quoted)
     }
 
@@ -77,10 +78,13 @@ impl IcmpHeaders {
     /// goes that way too. An error about a tunnel's outer packet comes back to the director itself;
     /// the inner packet is the flow's own, so its key is taken as it is (`ip_vs_in_icmp`).
     #[inline]
-    pub fn flow(&self) -> Option<FlowKey> {
+    pub fn flow(&self) -> Option<FlowKey<A>> {
         let quoted = self.quoted()?;
-        let has_ports = matches!(quoted.proto, protocol::TCP | protocol::UDP);
-        has_ports.then_some(if self.tunnelled { quoted } else { quoted.reversed() })
+        protocol::has_ports(quoted.proto).then_some(if self.tunnelled {
+            quoted
+        } else {
+            quoted.reversed()
+        })
     }
 
     /// Offset of the quoted packet's L4 header in the frame, if there is a [`Self::quoted`] flow.
@@ -91,42 +95,75 @@ impl IcmpHeaders {
     }
 }
 
-/// A fragment of an IPv4 datagram: the first, or a later one without an L4 header.
+/// A fragment of a datagram: the first, or a later one without an L4 header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FragmentHeaders {
-    /// Source address, host order.
-    pub src: u32,
-    /// Destination address, host order.
-    pub dst: u32,
-    /// IP identification, which all fragments of the datagram share.
-    pub id: u16,
-    /// VLAN id, 0 for none.
-    pub vlan: u16,
-    /// IP protocol.
-    pub proto: u8,
-    /// Offset of the IP header in the frame.
-    pub l3: u8,
-    /// Whether it is the first fragment.
-    pub first: bool,
+pub struct FragmentHeaders<A = u32> {
+    /// As of a whole packet. Ports and event are 0 but in a first fragment that holds them; `ip_len`
+    /// is the fragment's own, and its share of the datagram begins at `l4`.
+    pub headers: Headers<A>,
+    /// Identification, which all fragments of the datagram share: 16 bits of IPv4, 32 of IPv6.
+    pub id: u32,
+    /// Where in the datagram it belongs, bytes; 0 is the first fragment.
+    pub offset: u16,
+    /// Whether others follow.
+    pub more: bool,
+}
+
+/// What an IP packet that could be a service's holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content<A> {
+    /// A whole packet of a protocol with ports.
+    Flow(Headers<A>),
+    /// One of TCP or UDP whose header ends after the ports, so `event` is 0: IPVS counts such a
+    /// packet for the conn it belongs to and then drops it; it never opens one.
+    /// [`DropReason::BadL4Header`].
+    CutFlow(Headers<A>),
+    /// AH or ESP, which ride on the conn of their key exchange: `key` is that of ISAKMP between the
+    /// same ends, UDP from port 500 to port 500 (`ip_vs_proto_ah_esp.c`).
+    Riding(Headers<A>),
+    /// A whole ICMP or ICMPv6 message.
+    Icmp(IcmpHeaders<A>),
+    /// A fragment.
+    Fragment(FragmentHeaders<A>),
 }
 
 /// What a frame turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parsed {
-    /// A whole TCP or UDP packet over IPv4.
-    Flow(Headers),
-    /// TCP or UDP over IPv4 whose header ends after the ports, so `tcp_flags` is 0: IPVS counts such
-    /// a packet for the conn it belongs to and then drops it; it never opens one.
-    /// [`DropReason::BadL4Header`].
-    CutFlow(Headers),
-    /// A whole ICMP message over IPv4.
-    Icmp(IcmpHeaders),
-    /// A fragment over IPv4.
-    Fragment(FragmentHeaders),
+    /// An IPv4 packet that could be a service's.
+    V4(Content<u32>),
+    /// An IPv6 packet that could be a service's.
+    V6(Content<u128>),
     /// Linux's, whatever it holds: the class and the VLAN id (0 for none) it goes with.
     Other(PuntClass, u16),
     /// Nothing that could be forwarded or punted.
     Drop(DropReason),
+}
+
+impl Parsed {
+    /// VLAN id of the frame, 0 for none or unknown.
+    #[inline]
+    pub fn vlan(&self) -> u16 {
+        match self {
+            Parsed::V4(content) => content.vlan(),
+            Parsed::V6(content) => content.vlan(),
+            Parsed::Other(_, vlan) => *vlan,
+            Parsed::Drop(_) => 0,
+        }
+    }
+}
+
+impl<A> Content<A> {
+    #[inline]
+    fn vlan(&self) -> u16 {
+        match self {
+            Content::Flow(headers) | Content::CutFlow(headers) | Content::Riding(headers) => {
+                headers.vlan
+            }
+            Content::Icmp(message) => message.vlan,
+            Content::Fragment(fragment) => fragment.headers.vlan,
+        }
+    }
 }
 
 /// Reads the headers of a frame. IPv4 headers must be true in lengths and checksum, and the L4
@@ -134,7 +171,7 @@ pub enum Parsed {
 #[inline]
 pub fn parse(frame: &[u8]) -> Parsed {
     match parse_plain(frame) {
-        Some(headers) => Parsed::Flow(headers),
+        Some(headers) => Parsed::V4(Content::Flow(headers)),
         None => parse_any(frame),
     }
 }

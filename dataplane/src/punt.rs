@@ -1,7 +1,7 @@
 //! With which class a packet goes to the kernel twin.
 
 use crate::flow::protocol;
-use crate::parse::{Headers, Parsed};
+use crate::parse::{Content, Headers, Parsed};
 use crate::verdict::PuntClass;
 use crate::wire::tcp::flags;
 
@@ -17,19 +17,27 @@ const EPHEMERAL: u16 = 32768;
 /// The class of a frame that goes to the twin; a packet to be dropped has none.
 pub fn class(parsed: &Parsed) -> Option<PuntClass> {
     match parsed {
-        Parsed::Flow(headers) | Parsed::CutFlow(headers) => Some(class_of_flow(headers)),
-        Parsed::Icmp(_) => Some(PuntClass::Icmp),
-        Parsed::Fragment(fragment) => Some(class_of_protocol(fragment.proto)),
+        Parsed::V4(content) => Some(class_of_content(content)),
+        Parsed::V6(content) => Some(class_of_content(content)),
         Parsed::Other(class, _) => Some(*class),
         Parsed::Drop(_) => None,
     }
 }
 
-/// The class of a TCP or UDP packet.
+fn class_of_content<A>(content: &Content<A>) -> PuntClass {
+    match content {
+        Content::Flow(headers) | Content::CutFlow(headers) => class_of_flow(headers),
+        Content::Riding(_) => PuntClass::Rest,
+        Content::Icmp(_) => PuntClass::Icmp,
+        Content::Fragment(fragment) => class_of_protocol(fragment.headers.key.proto),
+    }
+}
+
+/// The class of a packet of a protocol with ports.
 #[inline]
-pub fn class_of_flow(headers: &Headers) -> PuntClass {
-    let key = headers.key;
-    class_of_ports(key.proto, key.sport, key.dport, headers.tcp_flags)
+pub fn class_of_flow<A>(headers: &Headers<A>) -> PuntClass {
+    let key = &headers.key;
+    class_of_ports(key.proto, key.sport, key.dport, headers.event)
 }
 
 /// The class of a packet of TCP or UDP by its ports and, for TCP, flags. Answers to the director's
@@ -49,7 +57,7 @@ pub fn class_of_ports(proto: u8, sport: u16, dport: u16, tcp_flags: u8) -> PuntC
 pub fn class_of_protocol(proto: u8) -> PuntClass {
     match proto {
         VRRP => PuntClass::Control,
-        protocol::ICMP => PuntClass::Icmp,
+        protocol::ICMP | protocol::ICMPV6 => PuntClass::Icmp,
         _ => PuntClass::Rest,
     }
 }

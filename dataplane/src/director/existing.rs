@@ -55,7 +55,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     fn standing(&self, id: ConnId, headers: &Headers) -> Standing {
         let conn = self.conns.get(id);
         let services = &self.tables.services;
-        let syn = headers.key.proto == protocol::TCP && headers.tcp_flags & flags::SYN != 0;
+        let syn = headers.key.proto == protocol::TCP && headers.event & flags::SYN != 0;
         if syn && (self.is_quiesced(conn) || self.is_reusable(conn)) {
             return Standing::Over;
         }
@@ -119,7 +119,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let proto = headers.key.proto;
         let mut state = conn.state;
         if proto == protocol::TCP {
-            state = tcp::next(conn.state, side, headers.tcp_flags);
+            state = tcp::next(conn.state, side, headers.event);
         }
         conn.timeout = self.tables.services.settings.timeouts.timeout(proto, state);
         conn.last_seen = self.now;

@@ -5,7 +5,9 @@ use crate::flow::protocol;
 use crate::ids::InterfaceId;
 use crate::interface::Interfaces;
 use crate::io::Packet;
-use crate::parse::{Headers, IcmpHeaders, Parsed, parse_any, parse_plain};
+use crate::parse::{
+    Content, FragmentHeaders, Headers, IcmpHeaders, Parsed, parse_any, parse_plain,
+};
 use crate::punt;
 use crate::service::ServiceTable;
 use crate::verdict::{DropReason, PuntClass, Verdict};
@@ -66,7 +68,7 @@ impl Lane {
         conns: &ConnTable,
     ) -> Lane {
         let parsed = parse_any(packet.bytes());
-        let interface = interfaces.find(packet.port(), vlan(&parsed));
+        let interface = interfaces.find(packet.port(), parsed.vlan());
         let fate = match parsed {
             Parsed::Drop(reason) => Fate::Decided(Verdict::Drop(reason)),
             _ => match destination(packet, interface, interfaces) {
@@ -107,12 +109,12 @@ fn destination<P: Packet>(
 fn fate(parsed: Parsed, ours: bool, services: &ServiceTable, conns: &ConnTable) -> Fate {
     let flow = |headers, cut| Fate::Flow(Flow::new(headers, cut, conns));
     match parsed {
-        Parsed::Flow(headers) if ours => flow(headers, false),
-        Parsed::CutFlow(headers) if ours => flow(headers, true),
-        Parsed::Icmp(headers) if ours && headers.flow().is_some() => Fate::Related(headers),
-        Parsed::Fragment(fragment)
-            if ours && is_flow(fragment.proto) && services.is_vip(fragment.dst) =>
-        {
+        Parsed::V4(Content::Flow(headers)) if ours => flow(headers, false),
+        Parsed::V4(Content::CutFlow(headers)) if ours => flow(headers, true),
+        Parsed::V4(Content::Icmp(headers)) if ours && headers.flow().is_some() => {
+            Fate::Related(headers)
+        }
+        Parsed::V4(Content::Fragment(fragment)) if ours && is_service_s(&fragment, services) => {
             Fate::Decided(Verdict::Drop(DropReason::Fragment))
         }
         other => Fate::Decided(match punt::class(&other) {
@@ -137,16 +139,7 @@ pub(super) fn leave_to_linux(lanes: &mut [Lane]) {
 }
 
 /// Fragments of other protocols, such as a large ping's, are Linux's as their whole datagrams are.
-fn is_flow(proto: u8) -> bool {
-    matches!(proto, protocol::TCP | protocol::UDP)
-}
-
-fn vlan(parsed: &Parsed) -> u16 {
-    match parsed {
-        Parsed::Flow(headers) | Parsed::CutFlow(headers) => headers.vlan,
-        Parsed::Icmp(headers) => headers.vlan,
-        Parsed::Fragment(headers) => headers.vlan,
-        Parsed::Other(_, vlan) => *vlan,
-        Parsed::Drop(_) => 0,
-    }
+fn is_service_s(fragment: &FragmentHeaders, services: &ServiceTable) -> bool {
+    let key = &fragment.headers.key;
+    protocol::has_ports(key.proto) && services.is_vip(key.dst)
 }

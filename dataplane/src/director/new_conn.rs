@@ -70,7 +70,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Whether a packet may begin a conn: not from FTP's data port; TCP wants SYN without RST, or
     /// with `sloppy_tcp` anything but RST (`tcp_conn_schedule`, `ip_vs_proto_tcp.c`).
     fn may_begin(&self, headers: &Headers) -> bool {
-        let with = headers.tcp_flags;
+        let with = headers.event;
         let opens = || {
             with & flags::RST == 0
                 && (with & flags::SYN != 0 || self.tables.services.settings.sloppy_tcp)

@@ -6,7 +6,7 @@ use crate::flow::Direction;
 use crate::ids::PortId;
 use crate::io::Packet;
 use crate::io::sim::{SimPacket, SimPool};
-use crate::parse::{Headers, Parsed, parse};
+use crate::parse::{Content, Headers, Parsed, parse};
 use crate::testing::{assert_frames_equal, from_hex};
 use crate::wire::{be16, ipv4};
 
@@ -49,7 +49,7 @@ fn replay(
 ) -> usize {
     let mut compared = 0;
     for (step, exchange) in exchanges(name).iter().enumerate() {
-        let Parsed::Flow(headers) = parse(&exchange.sent) else { continue };
+        let Parsed::V4(Content::Flow(headers)) = parse(&exchange.sent) else { continue };
         let packets = forward(exchange, &headers, SimPacket::new(&exchange.sent, PortId(0)));
         assert_eq!(packets.len(), exchange.came.len(), "{name}, frame {step}");
         for (mut packet, came) in packets.into_iter().zip(&exchange.came) {

@@ -121,14 +121,14 @@ mod tests {
     use super::*;
     use crate::ids::PortId;
     use crate::io::sim::SimPacket;
-    use crate::parse::{Parsed, parse};
+    use crate::parse::{Content, Parsed, parse};
     use crate::testing::{Frame, assert_frames_equal};
 
     const CLIENT: u32 = 0xac10_0001;
     const VIP: u32 = 0x0a00_0064;
 
     fn answered(frame: &[u8], error: IcmpError) -> Option<Vec<u8>> {
-        let Parsed::Flow(headers) = parse(frame) else { panic!("a flow") };
+        let Parsed::V4(Content::Flow(headers)) = parse(frame) else { panic!("a flow") };
         let mut packet = SimPacket::new(frame, PortId(0));
         make(&mut packet, &headers, error, VIP, 99).then(|| packet.bytes().to_vec())
     }

@@ -58,14 +58,14 @@ mod tests {
     use super::*;
     use crate::ids::PortId;
     use crate::io::sim::{HEADROOM, SimPacket};
-    use crate::parse::{Parsed, parse};
+    use crate::parse::{Content, Parsed, parse};
     use crate::testing::{Frame, assert_frames_equal};
 
     const LOCAL: u32 = 0xc0a8_0101;
     const RIP: u32 = 0xc0a8_010b;
 
     fn headers(frame: &[u8]) -> Headers {
-        let Parsed::Flow(headers) = parse(frame) else { panic!("a flow") };
+        let Parsed::V4(Content::Flow(headers)) = parse(frame) else { panic!("a flow") };
         headers
     }
 

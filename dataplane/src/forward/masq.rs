@@ -104,11 +104,11 @@ mod tests {
     use super::*;
     use crate::ids::PortId;
     use crate::io::sim::SimPacket;
-    use crate::parse::{Parsed, parse};
+    use crate::parse::{Content, Parsed, parse};
     use crate::testing::{Frame, Rng, assert_frames_equal, verify};
 
     fn forwarded(frame: &[u8], leaf: impl FnOnce(&mut SimPacket, &Headers)) -> Vec<u8> {
-        let Parsed::Flow(headers) = parse(frame) else { panic!("a flow") };
+        let Parsed::V4(Content::Flow(headers)) = parse(frame) else { panic!("a flow") };
         let mut packet = SimPacket::new(frame, PortId(0));
         leaf(&mut packet, &headers);
         packet.bytes().to_vec()

@@ -41,7 +41,7 @@ fn tunnelled(quote: &[u8], (outer, outer_len): (FlowKey, u8)) -> Option<(FlowKey
         return None;
     }
     let (key, len) = quoted(&quote[outer_len.into()..])?;
-    matches!(key.proto, protocol::TCP | protocol::UDP).then_some((key, outer_len + len))
+    protocol::has_ports(key.proto).then_some((key, outer_len + len))
 }
 
 /// Key and header length of a quoted packet. `None` if it does not reach to the ports or is a later
@@ -57,7 +57,7 @@ fn quoted(ip: &[u8]) -> Option<(FlowKey, u8)> {
     let l4 = ip.get(header_len..header_len + PORTS_LEN)?;
     let proto = head[ipv4::PROTOCOL];
     let (sport, dport) = match proto {
-        protocol::TCP | protocol::UDP => (be16(l4, tcp::SPORT), be16(l4, tcp::DPORT)),
+        proto if protocol::has_ports(proto) => (be16(l4, tcp::SPORT), be16(l4, tcp::DPORT)),
         _ => (0, 0),
     };
     let key = FlowKey { src: ipv4::src(head), dst: ipv4::dst(head), sport, dport, proto };

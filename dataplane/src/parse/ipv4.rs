@@ -1,6 +1,6 @@
 //! IPv4 and the L4 headers that matter.
 
-use super::{FragmentHeaders, Headers, Parsed, icmp};
+use super::{Content, FragmentHeaders, Headers, Parsed, icmp};
 use crate::flow::{FlowKey, protocol};
 use crate::punt;
 use crate::verdict::DropReason;
@@ -20,13 +20,12 @@ pub(super) fn parse(frame: &[u8], link: Link) -> Parsed {
         Ok(checked) => checked,
         Err(reason) => return Parsed::Drop(reason),
     };
-    let fragment = ipv4::fragment(head);
-    if fragment & (ipv4::MF | ipv4::OFFSET_MASK) != 0 {
-        return Parsed::Fragment(fragment_headers(head, link));
-    }
     let l4 = &ip[header_len..];
-    let proto = head[ipv4::PROTOCOL];
-    let tcp_flags = match proto {
+    let place = Place { head, ip_len: ip.len() as u16, header_len: header_len as u8, link };
+    if ipv4::fragment(head) & (ipv4::MF | ipv4::OFFSET_MASK) != 0 {
+        return Parsed::V4(Content::Fragment(fragment(&place, l4)));
+    }
+    let event = match head[ipv4::PROTOCOL] {
         protocol::TCP => checked_tcp_flags(l4),
         protocol::UDP => checked_udp(l4),
         _ => return without_ports(ip, header_len, link),
@@ -34,27 +33,59 @@ pub(super) fn parse(frame: &[u8], link: Link) -> Parsed {
     let Some((ports, _)) = l4.split_first_chunk::<PORTS_LEN>() else {
         return Parsed::Drop(DropReason::BadL4Header);
     };
-    let headers = Headers {
-        key: FlowKey {
-            src: ipv4::src(head),
-            dst: ipv4::dst(head),
-            sport: be16(ports, tcp::SPORT),
-            dport: be16(ports, tcp::DPORT),
-            proto,
-        },
-        vlan: link.vlan,
-        ip_len: ip.len() as u16,
-        l3: link.payload,
-        l4: link.payload + header_len as u8,
-        tcp_flags: tcp_flags.unwrap_or(0),
-        ttl: head[ipv4::TTL],
-        tos: head[ipv4::TOS],
-        df: fragment & ipv4::DF != 0,
-    };
-    match tcp_flags {
-        Ok(_) => Parsed::Flow(headers),
-        Err(Broken::Cut) => Parsed::CutFlow(headers),
+    let headers = place.headers(ports, event.unwrap_or(0));
+    match event {
+        Ok(_) => Parsed::V4(Content::Flow(headers)),
+        Err(Broken::Cut) => Parsed::V4(Content::CutFlow(headers)),
         Err(Broken::Lying) => Parsed::Drop(DropReason::BadL4Header),
+    }
+}
+
+/// A checked packet's header, and where it is.
+struct Place<'a> {
+    head: &'a [u8; ipv4::MIN_LEN],
+    ip_len: u16,
+    header_len: u8,
+    link: Link,
+}
+
+impl Place<'_> {
+    fn headers(&self, ports: &[u8; PORTS_LEN], event: u8) -> Headers {
+        let Place { head, ip_len, header_len, link } = *self;
+        Headers {
+            key: FlowKey {
+                src: ipv4::src(head),
+                dst: ipv4::dst(head),
+                sport: be16(ports, tcp::SPORT),
+                dport: be16(ports, tcp::DPORT),
+                proto: head[ipv4::PROTOCOL],
+            },
+            vlan: link.vlan,
+            ip_len,
+            l3: link.payload,
+            l4: link.payload + header_len,
+            event,
+            ttl: head[ipv4::TTL],
+            tos: head[ipv4::TOS],
+            df: ipv4::fragment(head) & ipv4::DF != 0,
+        }
+    }
+}
+
+/// A fragment, whose L4 header is in the first one, if at all: it may be cut within.
+fn fragment(place: &Place, payload: &[u8]) -> FragmentHeaders {
+    let fragment = ipv4::fragment(place.head);
+    let offset = (fragment & ipv4::OFFSET_MASK) * 8;
+    let ports = payload.first_chunk().filter(|_| offset == 0);
+    let flags = match place.head[ipv4::PROTOCOL] {
+        protocol::TCP if offset == 0 => payload.get(tcp::FLAGS).copied(),
+        _ => None,
+    };
+    FragmentHeaders {
+        headers: place.headers(ports.unwrap_or(&[0; PORTS_LEN]), flags.unwrap_or(0)),
+        id: be16(place.head, ipv4::ID).into(),
+        offset,
+        more: fragment & ipv4::MF != 0,
     }
 }
 
@@ -74,22 +105,13 @@ fn checked_packet<'a>(
     Ok((&bytes[..total], header_len))
 }
 
-fn fragment_headers(head: &[u8; ipv4::MIN_LEN], link: Link) -> FragmentHeaders {
-    FragmentHeaders {
-        src: ipv4::src(head),
-        dst: ipv4::dst(head),
-        id: be16(head, ipv4::ID),
-        vlan: link.vlan,
-        proto: head[ipv4::PROTOCOL],
-        l3: link.payload,
-        first: ipv4::fragment(head) & ipv4::OFFSET_MASK == 0,
-    }
-}
-
 /// ICMP and what is Linux's anyway.
 fn without_ports(ip: &[u8], header_len: usize, link: Link) -> Parsed {
     match ip[ipv4::PROTOCOL] {
-        protocol::ICMP => icmp::parse(ip, header_len, link).map_or_else(Parsed::Drop, Parsed::Icmp),
+        protocol::ICMP => match icmp::parse(ip, header_len, link) {
+            Ok(message) => Parsed::V4(Content::Icmp(message)),
+            Err(reason) => Parsed::Drop(reason),
+        },
         proto => Parsed::Other(punt::class_of_protocol(proto), link.vlan),
     }
 }

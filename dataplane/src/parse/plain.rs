@@ -23,7 +23,7 @@ pub(super) fn parse(frame: &[u8]) -> Option<Headers> {
     let ip_len = usize::from(be16(head, L3 + ipv4::TOTAL_LEN));
     let proto = head[L3 + ipv4::PROTOCOL];
     // What the L4 header says of lengths, and the least that may be.
-    let (l4_len, l4_min, tcp_flags) = match proto {
+    let (l4_len, l4_min, event) = match proto {
         protocol::TCP => (tcp::header_len(&head[L4..]), tcp::MIN_LEN, head[L4 + tcp::FLAGS]),
         protocol::UDP => (usize::from(udp::length(&head[L4..])), udp::HEADER_LEN, 0),
         _ => return None,
@@ -51,7 +51,7 @@ pub(super) fn parse(frame: &[u8]) -> Option<Headers> {
         ip_len: ip_len as u16,
         l3: L3 as u8,
         l4: L4 as u8,
-        tcp_flags,
+        event,
         ttl: head[L3 + ipv4::TTL],
         tos: head[L3 + ipv4::TOS],
         df: fragment & ipv4::DF != 0,

@@ -16,7 +16,7 @@ fn udp() -> Frame {
 #[track_caller]
 fn headers(frame: &[u8]) -> Headers {
     match parse(frame) {
-        Parsed::Flow(headers) => headers,
+        Parsed::V4(Content::Flow(headers)) => headers,
         other => panic!("not a flow: {other:?}"),
     }
 }
@@ -24,7 +24,7 @@ fn headers(frame: &[u8]) -> Headers {
 #[track_caller]
 fn icmp_headers(frame: &[u8]) -> IcmpHeaders {
     match parse(frame) {
-        Parsed::Icmp(headers) => headers,
+        Parsed::V4(Content::Icmp(headers)) => headers,
         other => panic!("not ICMP: {other:?}"),
     }
 }
@@ -32,7 +32,7 @@ fn icmp_headers(frame: &[u8]) -> IcmpHeaders {
 #[test]
 fn headers_stay_small() {
     assert!(size_of::<Headers>() <= 32);
-    assert!(size_of::<Parsed>() <= 40, "{}", size_of::<Parsed>());
+    assert!(size_of::<Content<u32>>() <= 44, "{}", size_of::<Content<u32>>());
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_plain_tcp_packet_gives_every_field() {
         ip_len: 45,
         l3: 14,
         l4: 34,
-        tcp_flags: flags::PSH | flags::ACK,
+        event: flags::PSH | flags::ACK,
         ttl: 9,
         tos: 0xb9,
         df: true,
@@ -112,7 +112,7 @@ fn lying_l4_headers_are_dropped() {
     for (len, ok) in [(0, false), (7, false), (8, true), (11, true), (12, false)] {
         let mut frame = udp().payload(b"abc").build();
         frame[14 + 20 + 5] = len;
-        assert_eq!(matches!(parse(&frame), Parsed::Flow(_)), ok, "UDP length {len}");
+        assert_eq!(matches!(parse(&frame), Parsed::V4(Content::Flow(_))), ok, "UDP length {len}");
     }
 }
 
@@ -122,11 +122,12 @@ fn a_header_cut_after_the_ports_still_tells_its_flow() {
         for len in lens {
             let mut l4 = vec![0xff; len];
             l4[..4].copy_from_slice(&[0x0f, 0xa0, 0, 53]);
-            let Parsed::CutFlow(headers) = parse(&Frame::raw(1, 2, proto, &l4).build()) else {
+            let parsed = parse(&Frame::raw(1, 2, proto, &l4).build());
+            let Parsed::V4(Content::CutFlow(headers)) = parsed else {
                 panic!("protocol {proto}, {len} bytes");
             };
             assert_eq!(headers.key, FlowKey { src: 1, dst: 2, sport: 4000, dport: 53, proto });
-            assert_eq!(headers.tcp_flags, 0);
+            assert_eq!(headers.event, 0);
         }
     }
 }
@@ -134,16 +135,18 @@ fn a_header_cut_after_the_ports_still_tells_its_flow() {
 #[test]
 fn first_and_later_fragments_are_told_apart_from_whole_packets() {
     let fragment = |offset, more| match parse(&udp().id(119).fragment(offset, more).build()) {
-        Parsed::Fragment(fragment) => Some(fragment),
+        Parsed::V4(Content::Fragment(fragment)) => Some(fragment),
         _ => None,
     };
     let first = fragment(0, true).expect("a fragment");
-    let expected =
-        FragmentHeaders { src: CLIENT, dst: VIP, id: 119, vlan: 0, proto: 17, l3: 14, first: true };
-    assert_eq!(first, expected);
-    assert_eq!(fragment(1480, false), Some(FragmentHeaders { first: false, ..expected }));
+    assert_eq!((first.id, first.offset, first.more), (119, 0, true));
+    let key = FlowKey { src: CLIENT, dst: VIP, sport: 4000, dport: 53, proto: 17 };
+    assert_eq!((first.headers.key, first.headers.l3, first.headers.l4), (key, 14, 34));
+    let last = fragment(1480, false).expect("a fragment");
+    assert_eq!((last.id, last.offset, last.more), (119, 1480, false));
+    assert_eq!(last.headers.key, FlowKey { sport: 0, dport: 0, ..key });
     assert_eq!(fragment(0, false), None);
-    assert!(matches!(parse(&udp().df().build()), Parsed::Flow(_)));
+    assert!(matches!(parse(&udp().df().build()), Parsed::V4(Content::Flow(_))));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use dataplane::forward::{self, fragment, gatewaying, ipip, link, masq};
 use dataplane::ids::PortId;
 use dataplane::io::Packet;
 use dataplane::io::sim::{SimPacket, SimPool};
-use dataplane::parse::{Headers, Parsed, parse, parse_any};
+use dataplane::parse::{Content, FragmentHeaders, Headers, Parsed, parse, parse_any};
 use dataplane::punt;
 use dataplane::testing::verify;
 use dataplane::wire::{ethernet, ipv4};
@@ -36,16 +36,22 @@ pub fn check(frame: &[u8]) -> Shape {
     assert_eq!(parsed, parse_any(frame), "the short way says what the long one says");
     assert_eq!(punt::class(&parsed).is_none(), matches!(parsed, Parsed::Drop(_)));
     let _ = ethernet::destination_class(frame, &[2; 6]);
-    let (variant, detail, headers_len) = match parsed {
-        Parsed::Flow(headers) => {
+    let content = match parsed {
+        Parsed::V4(content) => content,
+        Parsed::V6(_) => return shape(frame, "IPv6", 0, 0),
+        Parsed::Other(class, _) => return shape(frame, "other", class.index() as u8, 0),
+        Parsed::Drop(reason) => return shape(frame, "drop", reason.index() as u8, 0),
+    };
+    let (variant, detail, headers_len) = match content {
+        Content::Flow(headers) => {
             check_flow(frame, &headers);
             ("flow", headers.key.proto, headers.l4)
         }
-        Parsed::CutFlow(headers) => {
+        Content::CutFlow(headers) => {
             assert!(usize::from(headers.l4) + 4 <= frame.len());
             ("cut flow", headers.key.proto, headers.l4)
         }
-        Parsed::Icmp(headers) => {
+        Content::Icmp(headers) => {
             let l4 = usize::from(headers.l4);
             assert!(l4 + 8 <= frame.len());
             let Some(quoted) = headers.quoted_l4() else {
@@ -58,9 +64,10 @@ pub fn check(frame: &[u8]) -> Shape {
                 true => ("quoting tunnel", headers.kind, headers.l4),
             }
         }
-        Parsed::Fragment(fragment) => ("fragment", fragment.proto, fragment.l3),
-        Parsed::Other(class, _) => ("other", class.index() as u8, 0),
-        Parsed::Drop(reason) => ("drop", reason.index() as u8, 0),
+        Content::Riding(headers) => ("riding", 0, headers.l4),
+        Content::Fragment(FragmentHeaders { headers, .. }) => {
+            ("fragment", headers.key.proto, headers.l3)
+        }
     };
     shape(frame, variant, detail, headers_len)
 }
@@ -91,7 +98,7 @@ fn packet(frame: &[u8]) -> SimPacket {
 
 fn flow_of(frame: &[u8]) -> Headers {
     match parse(frame) {
-        Parsed::Flow(headers) => headers,
+        Parsed::V4(Content::Flow(headers)) => headers,
         other => panic!("a rewritten flow stays one: {other:?}"),
     }
 }
@@ -183,7 +190,9 @@ fn check_error(frame: &[u8], headers: &Headers) {
     let checks = verify(packet.bytes()).expect("true lengths");
     assert_eq!((checks.ip, checks.l4), (true, Some(true)));
     assert!(packet.bytes().len() <= 18 + 576);
-    let Parsed::Icmp(answer) = parse(packet.bytes()) else { panic!("an ICMP message") };
+    let Parsed::V4(Content::Icmp(answer)) = parse(packet.bytes()) else {
+        panic!("an ICMP message")
+    };
     assert_eq!((answer.dst, answer.quoted()), (headers.key.src, Some(headers.key)));
 }
 

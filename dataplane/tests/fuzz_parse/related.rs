@@ -6,7 +6,7 @@ use dataplane::forward::{gatewaying, icmp_related, ipip};
 use dataplane::ids::PortId;
 use dataplane::io::Packet;
 use dataplane::io::sim::SimPacket;
-use dataplane::parse::{IcmpHeaders, Parsed, parse};
+use dataplane::parse::{Content, IcmpHeaders, Parsed, parse};
 use dataplane::testing::verify;
 
 /// The end that is put in.
@@ -28,7 +28,7 @@ pub fn check(frame: &[u8], headers: &IcmpHeaders) {
 
 fn reparsed(packet: &SimPacket) -> IcmpHeaders {
     match parse(packet.bytes()) {
-        Parsed::Icmp(headers) => headers,
+        Parsed::V4(Content::Icmp(headers)) => headers,
         other => panic!("an error stays one: {other:?}"),
     }
 }

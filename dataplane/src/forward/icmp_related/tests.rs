@@ -1,7 +1,7 @@
 use super::*;
 use crate::ids::PortId;
 use crate::io::sim::SimPacket;
-use crate::parse::{Parsed, parse};
+use crate::parse::{Content, Parsed, parse};
 use crate::testing::{Frame, Rng, assert_frames_equal, verify};
 
 type End = (u32, u16);
@@ -14,7 +14,7 @@ const LOCAL: u32 = 0xc0a8_0101;
 
 fn headers(frame: &[u8]) -> IcmpHeaders {
     match parse(frame) {
-        Parsed::Icmp(headers) => headers,
+        Parsed::V4(Content::Icmp(headers)) => headers,
         other => panic!("not ICMP: {other:?}"),
     }
 }
