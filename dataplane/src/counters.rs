@@ -6,6 +6,7 @@
 use crate::ids::DestId;
 use crate::limits::MAX_DESTS;
 use crate::verdict::{DropReason, PuntClass};
+use bytemuck::Zeroable;
 use crossbeam::utils::CachePadded;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -32,7 +33,7 @@ pub struct WorkerCounters {
     pub idle_turns: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Packets {
     received: AtomicU64,
     handed_in: AtomicU64,
@@ -48,7 +49,7 @@ struct Packets {
 /// Where packets came from and went, as numbers: a window's tally, or a reading of the totals.
 ///
 /// Invariant: [`Tally::taken`] = [`Tally::given`] + held, for every worker at the end of a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Zeroable)]
 pub struct Tally {
     /// From receive queues.
     pub received: u64,
@@ -68,6 +69,30 @@ pub struct Tally {
     pub dropped: [u64; DropReason::COUNT],
     /// Waiting for a next hop: a level, not a count. In a window's tally always 0.
     pub held: u64,
+}
+
+// By hand: the library implements `Default` for arrays of at most 32.
+impl Default for Packets {
+    fn default() -> Self {
+        let zero = AtomicU64::default;
+        Packets {
+            received: zero(),
+            handed_in: zero(),
+            from_twin: zero(),
+            made: zero(),
+            sent: zero(),
+            handed_out: zero(),
+            held: zero(),
+            punted: Default::default(),
+            dropped: std::array::from_fn(|_| zero()),
+        }
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Tally::zeroed()
+    }
 }
 
 impl Tally {
