@@ -25,6 +25,9 @@ pub const MAX_DESTS: usize = 65_536;
 /// Virtual services.
 pub const MAX_SERVICES: usize = 16_384;
 
+/// Local addresses of fullnat, of either family, index 0 included.
+pub const MAX_LOCALS: usize = 1024;
+
 /// Next hops: real servers, gateways and on-link clients. Ids are 16 bits wide.
 pub const MAX_NEXT_HOPS: usize = 65_536;
 

@@ -6,7 +6,10 @@
 
 use super::ConnId;
 use super::entry::{Conn, ConnFlags};
+use super::family::ConnFamily;
+use super::keys::Keys;
 use super::region::{Region, RegionError};
+use super::second::SecondLine;
 use super::table::ConnTable;
 use crate::time::Tick;
 use std::sync::atomic::{Ordering, compiler_fence};
@@ -35,10 +38,12 @@ impl ConnTable {
         parts.buckets.fill(bytemuck::Zeroable::zeroed());
         for entry in 0..parts.entries.len() {
             let id = ConnId(entry as u32);
-            let conn = &mut parts.entries[entry];
+            let conn = parts.entries[entry];
             let side = conn.side.checked_sub(1).map(|record| parts.side.get(record as usize));
             let side_agrees = side.is_none_or(|record| record.is_some_and(|r| r.belongs_to(id)));
-            if conn.is_live() && !(is_sane(conn, now) && side_agrees) {
+            let second_agrees = second_line_agrees(parts.entries, entry);
+            let conn = &mut parts.entries[entry];
+            if conn.is_live() && !(is_sane(conn, now) && side_agrees && second_agrees) {
                 report.torn += 1;
                 conn.flags.remove(ConnFlags::LIVE);
             }
@@ -58,7 +63,9 @@ impl ConnTable {
             let id = ConnId(entry);
             let conn = *self.get(id);
             if !conn.is_live() {
-                self.discard(id);
+                if !self.is_second_line(id) {
+                    self.discard(id);
+                }
             } else if self.has_key_of(&conn) {
                 report.duplicate += 1;
                 self.discard_live(id);
@@ -73,15 +80,52 @@ impl ConnTable {
     }
 
     fn has_key_of(&self, conn: &Conn) -> bool {
-        self.keys(conn).each().any(|(_, hashed)| self.lookup(&hashed.key, hashed.hash).is_some())
+        match conn.is_v6() {
+            false => self.has_one_of(&Keys::<u32>::of(conn, self.lines())),
+            true => self.has_one_of(&Keys::<u128>::of(conn, self.lines())),
+        }
+    }
+
+    fn has_one_of<A: ConnFamily>(&self, keys: &Keys<A>) -> bool {
+        keys.each().any(|(_, key)| self.lookup(&key, self.hash(&key)).is_some())
+    }
+
+    /// Whether the entry is the second line of a live conn.
+    fn is_second_line(&self, id: ConnId) -> bool {
+        let owner = self.second_line_of(id).owner.checked_sub(1);
+        let owner = owner.filter(|&entry| self.ids().contains(&entry)).map(ConnId);
+        self.get(id).flags.contains(ConnFlags::SECOND_LINE)
+            && owner.is_some_and(|owner| {
+                self.get(owner).is_live() && self.get(owner).second_entry() == Some(id.0)
+            })
+    }
+
+    fn second_line_of(&self, id: ConnId) -> &SecondLine {
+        bytemuck::cast_ref(self.get(id))
     }
 
     fn discard_live(&mut self, id: ConnId) {
+        let second = self.get(id).second_entry();
         self.get_mut(id).flags.remove(ConnFlags::LIVE);
         compiler_fence(Ordering::Release);
         self.detach_side(id);
         self.discard(id);
+        // One with a greater number is found without its conn, and discarded, when its turn comes.
+        if let Some(second) = second.filter(|&second| second < id.0) {
+            self.discard(ConnId(second));
+        }
     }
+}
+
+/// Whether a conn that has a second line finds it, and is known to it.
+fn second_line_agrees(entries: &[Conn], entry: usize) -> bool {
+    let Some(second) = entries[entry].second_entry() else { return true };
+    let second: Option<&SecondLine> = entries.get(second as usize).map(bytemuck::cast_ref);
+    second.is_some_and(|line| {
+        line.flags.contains(ConnFlags::SECOND_LINE)
+            && !line.flags.contains(ConnFlags::LIVE)
+            && line.owner as usize == entry + 1
+    })
 }
 
 /// The side record of a live entry, plus one.
@@ -98,11 +142,14 @@ fn is_sane(conn: &Conn, now: Tick) -> bool {
         | ConnFlags::TEMPLATE
         | ConnFlags::ONE_PACKET
         | ConnFlags::LIVE
-        | ConnFlags::FILED;
+        | ConnFlags::FILED
+        | ConnFlags::V6
+        | ConnFlags::RIP_V6
+        | ConnFlags::REPLIES;
     let not_from_the_future = now.since(conn.last_seen) as i32 >= 0;
     known.contains(conn.flags)
         && conn.flags.method().is_some()
         && not_from_the_future
-        && conn.outbound_key() != Some(conn.inbound_key())
+        && (conn.is_v6() || conn.outbound_key() != Some(conn.inbound_key()))
         && conn.spare == 0
 }

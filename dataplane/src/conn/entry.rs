@@ -32,10 +32,14 @@ bitflags::bitflags! {
         const LIVE = 1 << 16;
         /// In a chain of the wheel, which may outlast the conn: see [`super::wheel`].
         const FILED = 1 << 17;
-        /// The next entry is this conn's second line: addresses of 16 bytes. Reserved.
-        const TWO_LINES = 1 << 18;
-        /// This entry is the second line of the one before it. Reserved.
-        const SECOND_LINE = 1 << 19;
+        /// Not a conn but the second line of one: addresses of 16 bytes.
+        const SECOND_LINE = 1 << 18;
+        /// Client and virtual address are IPv6, in the second line.
+        const V6 = 1 << 19;
+        /// The real server's address is IPv6, in the second line.
+        const RIP_V6 = 1 << 20;
+        /// Replies come back through the director and are looked up by a key of their own.
+        const REPLIES = 1 << 21;
 
         const _ = !0;
     }
@@ -60,13 +64,12 @@ impl ConnFlags {
     }
 
     /// The bits that the table keeps for itself, whatever a caller asks for.
-    pub(super) const OWN: ConnFlags =
-        ConnFlags(Self::LIVE.0 | Self::FILED.0 | Self::TWO_LINES.0 | Self::SECOND_LINE.0);
+    pub(super) const OWN: ConnFlags = ConnFlags(!0xffff);
 
-    /// Replies of a masq conn are looked up by their own key; nothing else's are.
+    /// Whether replies of conns of this method are looked up by their own key.
     #[inline]
-    pub(super) fn has_outbound(self) -> bool {
-        self.0 & (Self::FWD_MASK.0 | Self::TEMPLATE.0) == 0
+    pub(super) fn has_replies(self) -> bool {
+        matches!(self.method(), Some(ForwardingMethod::Masq))
     }
 }
 
@@ -76,18 +79,17 @@ impl ConnFlags {
 /// and the table's own (`link`, `side`, the flags from bit 16) are not to be changed through
 /// [`super::ConnTable::get_mut`]: the index would no longer find the conn.
 ///
-/// A conn of IPv6 or of mixed families is to take two entries in a row, the first marked
-/// [`ConnFlags::TWO_LINES`], the second [`ConnFlags::SECOND_LINE`]; the first keeps this layout
-/// with hashes of the addresses in place of the addresses, so that one line settles almost every
-/// comparison.
+/// A conn of IPv6 or of mixed families takes a second entry, marked [`ConnFlags::SECOND_LINE`], for
+/// its addresses of 16 bytes. The first keeps this layout; where such an address would stand it
+/// names the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub struct Conn {
-    /// Client's address.
+    /// Client's address; of an IPv6 conn the entry of its second line.
     pub cip: u32,
-    /// Virtual address the client speaks to.
+    /// Virtual address the client speaks to; 0 in an IPv6 conn.
     pub vip: u32,
-    /// Real server's address.
+    /// Real server's address; if that alone is IPv6, the entry of the second line.
     pub rip: u32,
     /// Client's port.
     pub cport: u16,
@@ -95,9 +97,9 @@ pub struct Conn {
     pub vport: u16,
     /// Real server's port.
     pub rport: u16,
-    /// Local port towards the real server (fullnat), 0 for the client's own.
+    /// Fullnat: local port towards the real server. A tunnel: the port of its outer header.
     pub lport: u16,
-    /// Local address towards the real server (fullnat), an index; 0 for the client's own.
+    /// Fullnat: local address towards the real server, an index above 0. A tunnel: its kind.
     pub lip_index: u16,
     /// IP protocol number.
     pub proto: u8,
@@ -134,7 +136,7 @@ pub struct Conn {
 const _: () = assert!(size_of::<Conn>() == 64, "a conn is one cache line");
 
 impl Conn {
-    /// The key that packets from the client carry.
+    /// The key that packets from the client of an IPv4 conn carry.
     #[inline]
     pub fn inbound_key(&self) -> FlowKey {
         FlowKey {
@@ -146,10 +148,12 @@ impl Conn {
         }
     }
 
-    /// The key that the real server's replies carry, if they are masq's and thus looked up.
+    /// The key that the real server's replies on an IPv4 masq conn carry; nothing else's are looked
+    /// up, but fullnat's by another key.
     #[inline]
     pub fn outbound_key(&self) -> Option<FlowKey> {
-        self.flags.has_outbound().then_some(FlowKey {
+        let masq = self.flags.contains(ConnFlags::REPLIES) && self.lip_index == 0;
+        masq.then_some(FlowKey {
             src: self.rip,
             dst: self.cip,
             sport: self.rport,
@@ -170,6 +174,37 @@ impl Conn {
         self.proto == protocol::TCP && self.state == tcp::state::SYN_RECV
     }
 
+    /// The entry of its second line, if it has one.
+    #[inline]
+    pub(super) fn second_entry(&self) -> Option<u32> {
+        match self.flags & (ConnFlags::V6 | ConnFlags::RIP_V6) {
+            ConnFlags::RIP_V6 => Some(self.rip),
+            flags if flags.is_empty() => None,
+            _ => Some(self.cip),
+        }
+    }
+
+    /// How many entries it takes: 1 or 2.
+    #[inline]
+    pub(super) fn entries_taken(&self) -> usize {
+        1 + usize::from(self.second_entry().is_some())
+    }
+
+    /// Names the second line of a conn that has one.
+    #[inline]
+    pub(super) fn set_second_entry(&mut self, entry: u32) {
+        match self.flags.contains(ConnFlags::V6) {
+            true => self.cip = entry,
+            false => self.rip = entry,
+        }
+    }
+
+    /// Whether client and virtual address are IPv6.
+    #[inline]
+    pub fn is_v6(&self) -> bool {
+        self.flags.contains(ConnFlags::V6)
+    }
+
     /// Whether the entry holds a conn.
     #[inline]
     pub(super) fn is_live(&self) -> bool {
@@ -177,18 +212,28 @@ impl Conn {
     }
 
     /// Whether `key` is this conn's, in the given direction. Without a branch on it, since the
-    /// direction of the next packet cannot be foretold.
+    /// direction of the next packet cannot be foretold. `local` gives the local address of an index,
+    /// for fullnat.
     #[inline]
-    pub(super) fn matches(&self, key: &FlowKey, direction: Direction) -> bool {
+    pub(super) fn matches(
+        &self,
+        key: &FlowKey,
+        direction: Direction,
+        local: impl Fn(u16) -> u32,
+    ) -> bool {
         let out = 0u32.wrapping_sub(u32::from(direction == Direction::Outbound));
         let choose = |inbound: u32, outbound: u32| inbound ^ ((inbound ^ outbound) & out);
+        let (reply_dst, reply_dport) = match self.lip_index {
+            0 => (self.cip, self.cport),
+            index => (local(index), self.lport),
+        };
         let src = choose(self.cip, self.rip) ^ key.src;
-        let dst = choose(self.vip, self.cip) ^ key.dst;
+        let dst = choose(self.vip, reply_dst) ^ key.dst;
         let sport = choose(self.cport.into(), self.rport.into()) ^ u32::from(key.sport);
-        let dport = choose(self.vport.into(), self.cport.into()) ^ u32::from(key.dport);
+        let dport = choose(self.vport.into(), reply_dport.into()) ^ u32::from(key.dport);
         let proto = u32::from(self.proto ^ key.proto);
-        let not_outbound = ConnFlags::FWD_MASK.0 | ConnFlags::TEMPLATE.0;
-        let flags = (self.flags.0 & (not_outbound & out | ConnFlags::LIVE.0)) ^ ConnFlags::LIVE.0;
+        let needed = ConnFlags::LIVE.0 | ConnFlags::REPLIES.0 & out;
+        let flags = (self.flags.0 & (needed | ConnFlags::V6.0)) ^ needed;
         src | dst | sport | dport | proto | flags == 0
     }
 }
@@ -196,6 +241,15 @@ impl Conn {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn replies(method: ForwardingMethod) -> ConnFlags {
+        let replies = ConnFlags::of_method(method).has_replies();
+        if replies { ConnFlags::REPLIES } else { ConnFlags::empty() }
+    }
+
+    fn matches(conn: &Conn, key: &FlowKey, direction: Direction) -> bool {
+        conn.matches(key, direction, |_| panic!("not fullnat"))
+    }
 
     fn conn(method: ForwardingMethod) -> Conn {
         Conn {
@@ -206,7 +260,7 @@ mod tests {
             vport: 80,
             rport: 8080,
             proto: protocol::TCP,
-            flags: ConnFlags::of_method(method) | ConnFlags::LIVE,
+            flags: ConnFlags::of_method(method) | ConnFlags::LIVE | replies(method),
             timeout: 16,
             last_seen: Tick(u32::MAX),
             ..Conn::zeroed()
@@ -217,10 +271,10 @@ mod tests {
     fn a_masq_conn_matches_both_its_keys_each_in_its_direction_only() {
         let conn = conn(ForwardingMethod::Masq);
         let (inbound, outbound) = (conn.inbound_key(), conn.outbound_key().unwrap());
-        assert!(conn.matches(&inbound, Direction::Inbound));
-        assert!(conn.matches(&outbound, Direction::Outbound));
-        assert!(!conn.matches(&inbound, Direction::Outbound));
-        assert!(!conn.matches(&outbound, Direction::Inbound));
+        assert!(matches(&conn, &inbound, Direction::Inbound));
+        assert!(matches(&conn, &outbound, Direction::Outbound));
+        assert!(!matches(&conn, &inbound, Direction::Outbound));
+        assert!(!matches(&conn, &outbound, Direction::Inbound));
     }
 
     #[test]
@@ -234,7 +288,7 @@ mod tests {
             FlowKey { dport: key.dport ^ 1, ..key },
             FlowKey { proto: protocol::UDP, ..key },
         ] {
-            assert!(!conn.matches(&other, Direction::Inbound), "{other:?}");
+            assert!(!matches(&conn, &other, Direction::Inbound), "{other:?}");
         }
     }
 
@@ -250,7 +304,7 @@ mod tests {
                 proto: conn.proto,
             };
             assert_eq!(conn.outbound_key(), None);
-            assert!(!conn.matches(&reply, Direction::Outbound));
+            assert!(!matches(&conn, &reply, Direction::Outbound));
             assert_eq!(conn.flags.method(), Some(method));
         }
     }
@@ -259,7 +313,7 @@ mod tests {
     fn an_unpublished_entry_matches_nothing() {
         let mut conn = conn(ForwardingMethod::Masq);
         conn.flags.remove(ConnFlags::LIVE);
-        assert!(!conn.matches(&conn.inbound_key(), Direction::Inbound));
+        assert!(!matches(&conn, &conn.inbound_key(), Direction::Inbound));
     }
 
     #[test]

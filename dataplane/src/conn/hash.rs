@@ -34,6 +34,21 @@ pub(super) fn hash(key: &FlowKey, secret: &[u64; 2]) -> KeyHash {
     KeyHash(low ^ high)
 }
 
+/// The same for an IPv6 key, whose addresses are folded in first.
+#[inline]
+pub(super) fn hash_wide(key: &FlowKey<u128>, secret: &[u64; 2]) -> KeyHash {
+    let fold = |address: u128, state: u64| {
+        let (low, high) =
+            multiply((address >> 64) as u64 ^ secret[0] ^ state, address as u64 ^ secret[1]);
+        low ^ high
+    };
+    let addresses = fold(key.dst, fold(key.src, 0).rotate_left(32));
+    let ports = u64::from(key.sport) << 32 | u64::from(key.dport) << 8 | u64::from(key.proto);
+    let (low, high) = multiply(addresses ^ secret[0], ports ^ secret[1]);
+    let (low, high) = multiply(low ^ secret[0], high ^ secret[1]);
+    KeyHash(low ^ high)
+}
+
 #[inline]
 fn multiply(a: u64, b: u64) -> (u64, u64) {
     let product = u128::from(a) * u128::from(b);

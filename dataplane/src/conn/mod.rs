@@ -1,7 +1,8 @@
 //! The connection table: one per worker, owned by value, sized at start.
 //!
-//! [`entry`] is a connection, 64 bytes; [`new_conn`] what one is made from. [`keys`], [`hash`] and
-//! [`index`] find it by a packet's key, one slot per direction. [`wheel`] says when to look at its
+//! [`entry`] is a connection, 64 bytes, which IPv6 addresses make two with the [`second`] line;
+//! [`family`] tells the two apart. [`new_conn`] is what a conn is made from, [`locals`] the local
+//! addresses of fullnat. [`keys`], [`hash`] and [`index`] find it by a packet's key, one slot per direction. [`wheel`] says when to look at its
 //! timer, [`free`] which entries are free, [`side`] holds what few conns need. [`table`] ties these
 //! together; [`region`] is their memory, which [`adopt`] takes over after a restart or a crash.
 //! [`directory`] gives destinations the ids that conns carry.
@@ -9,12 +10,15 @@
 mod adopt;
 mod directory;
 mod entry;
+mod family;
 mod free;
 mod hash;
 mod index;
 mod keys;
+mod locals;
 mod new_conn;
 mod region;
+mod second;
 mod side;
 mod table;
 mod wheel;
@@ -22,10 +26,14 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
+
 pub use adopt::AdoptReport;
 pub use directory::{DestDirectory, DestRecord};
 pub use entry::{Conn, ConnFlags};
+pub use family::ConnFamily;
 pub use hash::KeyHash;
+pub use locals::Locals;
 pub use new_conn::{InsertError, NewConn};
 pub use region::{Region, RegionError};
 pub use side::{SIDE_BYTES, SideKind, SideRecord};
@@ -57,10 +65,38 @@ impl Candidate {
     }
 }
 
+/// A conn that has ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    /// As it was last; its addresses of 16 bytes are gone.
+    pub conn: Conn,
+    /// Its side record, if it had one.
+    pub side: Option<SideRecord>,
+}
+
+impl std::ops::Deref for Ended {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
+}
+
+/// The addresses of a conn, of any family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// CIP.
+    pub client: IpAddr,
+    /// VIP.
+    pub vip: IpAddr,
+    /// RIP.
+    pub real: IpAddr,
+}
+
 /// Shape of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct TableConfig {
-    /// Conns at once. About 95 bytes of memory each.
+    /// Conns at once, those of IPv6 counted twice. About 98 bytes of memory each.
     pub capacity: usize,
     /// Side records, 64 bytes each.
     pub side_capacity: usize,

@@ -1,26 +1,30 @@
 //! The table: entries, and what finds, times and recycles them.
 
+mod view;
+
 use super::entry::{Conn, ConnFlags};
+use super::family::{ConnFamily, Lines, LinesOf};
 use super::free::FreeRing;
-use super::hash::{KeyHash, hash};
+use super::hash::KeyHash;
 use super::index::{Index, Reference};
-use super::keys::{Hashed, Keys};
+use super::keys::{Hashes, Keys};
+use super::locals::Locals;
 use super::region::{Header, Parts, Region, RegionError};
+use super::second::SecondLine;
 use super::side::{SideKind, SideRecord, SideTable};
 use super::wheel::Wheel;
-use super::{Candidate, ConnId, InsertError, NewConn, TableConfig};
+use super::{Candidate, ConnId, Ended, InsertError, NewConn, TableConfig};
 use crate::flow::{Direction, FlowKey};
 use crate::limits::WINDOW;
 use crate::prefetch::prefetch;
 use crate::time::Tick;
 use bytemuck::Zeroable;
-use std::ops::Range;
 use std::sync::atomic::{Ordering, compiler_fence};
 
 /// Entries beyond the capacity. Those freed in a window are not used in it, and that must not be
-/// felt when the table is full: a window's packets make one conn each at most, and as many more may
-/// come from elsewhere (FTP data, sync).
-pub(super) const SPARE_ENTRIES: usize = 2 * WINDOW;
+/// felt when the table is full: a window's packets make one conn of two lines each at most, and as
+/// many more may come from elsewhere (FTP data, sync).
+pub(super) const SPARE_ENTRIES: usize = 4 * WINDOW;
 
 /// Conns looked at for a half-open one when the table is full.
 pub const EVICTION_PROBES: usize = 32;
@@ -36,9 +40,12 @@ pub struct ConnTable {
     side: SideTable,
     free: FreeRing,
     wheel: Wheel,
+    locals: Locals,
     secret: [u64; 2],
     capacity: usize,
     live: usize,
+    /// Entries that live conns take: their second lines count.
+    taken: usize,
     /// Where the search for a half-open conn goes on.
     probe: usize,
 }
@@ -65,19 +72,31 @@ impl ConnTable {
             side: SideTable::new(parts.side, side_in_use),
             free: FreeRing::new(parts.entries.len()),
             wheel: Wheel::new(),
+            locals: Locals::new(),
             header: parts.header,
             entries: parts.entries,
             secret,
             capacity: capacity as usize,
             live: 0,
+            taken: 0,
             probe: 0,
         }
     }
 
     /// Hashes a key for this table.
     #[inline]
-    pub fn hash(&self, key: &FlowKey) -> KeyHash {
-        hash(key, &self.secret)
+    pub fn hash<A: ConnFamily>(&self, key: &FlowKey<A>) -> KeyHash {
+        A::hash_key(key, &self.secret)
+    }
+
+    #[inline]
+    pub(super) fn lines(&self) -> LinesOf<'_> {
+        LinesOf(Lines { entries: self.entries, locals: &self.locals })
+    }
+
+    /// The local addresses that fullnat's conns name.
+    pub fn locals_mut(&mut self) -> &mut Locals {
+        &mut self.locals
     }
 
     /// First stage of a look-up in a window: starts loading the key's bucket.
@@ -96,12 +115,22 @@ impl ConnTable {
         Candidate(reference)
     }
 
+    /// Between second and third for IPv6: starts loading the second line of the entry.
+    #[inline]
+    pub fn prefetch_second(&self, candidate: Candidate) {
+        let conn = self.entries.get(candidate.0.entry() as usize);
+        let second = conn.and_then(Conn::second_entry);
+        if let Some(line) = second.and_then(|entry| self.entries.get(entry as usize)) {
+            prefetch(line);
+        }
+    }
+
     /// Third stage: what [`ConnTable::lookup`] says, whatever changed since the candidate was
     /// taken; faster if it is the right one.
     #[inline]
-    pub fn find(
+    pub fn find<A: ConnFamily>(
         &self,
-        key: &FlowKey,
+        key: &FlowKey<A>,
         hash: KeyHash,
         candidate: Candidate,
     ) -> Option<(ConnId, Direction)> {
@@ -114,33 +143,40 @@ impl ConnTable {
 
     /// The conn whose packets carry `key`, and the way they go. It may be expired.
     #[inline]
-    pub fn lookup(&self, key: &FlowKey, hash: KeyHash) -> Option<(ConnId, Direction)> {
+    pub fn lookup<A: ConnFamily>(
+        &self,
+        key: &FlowKey<A>,
+        hash: KeyHash,
+    ) -> Option<(ConnId, Direction)> {
         let reference = self.index.find(hash, |reference| self.is_key_of(reference, key))?;
         Some((ConnId(reference.entry()), reference.direction()))
     }
 
     #[inline]
-    fn is_key_of(&self, reference: Reference, key: &FlowKey) -> bool {
+    fn is_key_of<A: ConnFamily>(&self, reference: Reference, key: &FlowKey<A>) -> bool {
         self.entries
             .get(reference.entry() as usize)
-            .is_some_and(|conn| conn.matches(key, reference.direction()))
+            .is_some_and(|conn| A::matches(self.lines(), conn, key, reference.direction()))
     }
 
     /// Starts loading what an insertion reads: all four buckets, so that it waits at most once. Who
     /// has several conns to make does this for each of them first.
     #[inline]
-    pub fn prefetch_insert(&self, new: &NewConn) {
-        self.prefetch_keys(&self.keys(&new.as_conn(Tick(0))));
+    pub fn prefetch_insert<A: ConnFamily>(&self, new: &NewConn<A>) {
+        self.prefetch_keys(&new.keys(self.lines()).hashes(&self.secret));
     }
 
-    fn prefetch_keys(&self, keys: &Keys) {
-        keys.each().for_each(|(_, hashed)| self.index.prefetch_both(hashed.hash));
+    fn prefetch_keys(&self, hashes: &Hashes) {
+        hashes.each().for_each(|(_, hash)| self.index.prefetch_both(hash));
     }
 
-    /// A conn's keys, hashed.
+    /// The hashes of a conn's keys.
     #[inline]
-    pub(super) fn keys(&self, conn: &Conn) -> Keys {
-        Keys::of(conn, &self.secret)
+    pub(super) fn hashes(&self, conn: &Conn) -> Hashes {
+        match conn.is_v6() {
+            false => Keys::<u32>::of(conn, self.lines()).hashes(&self.secret),
+            true => Keys::<u128>::of(conn, self.lines()).hashes(&self.secret),
+        }
     }
 
     /// Makes a conn. Expired conns that have one of its keys give way, and if the table is full the
@@ -149,35 +185,37 @@ impl ConnTable {
     /// # Errors
     /// [`InsertError::TupleTaken`] if a conn whose time is not over has one of the keys,
     /// [`InsertError::Full`] if no conn could give way. Nothing is inserted then.
-    pub fn insert(
+    pub fn insert<A: ConnFamily>(
         &mut self,
-        new: &NewConn,
+        new: &NewConn<A>,
         now: Tick,
-        evicted: &mut impl FnMut(&Conn),
+        evicted: &mut impl FnMut(&Ended),
     ) -> Result<ConnId, InsertError> {
-        let conn = new.as_conn(now);
-        let keys = self.keys(&conn);
-        self.prefetch_keys(&keys);
-        self.free_keys(&keys, now, evicted)?;
-        if self.live == self.capacity {
+        let keys = new.keys(self.lines());
+        let hashes = keys.hashes(&self.secret);
+        self.prefetch_keys(&hashes);
+        self.free_keys(&keys, &hashes, now, evicted)?;
+        let second = new.second_line();
+        while self.taken + 1 + usize::from(second.is_some()) > self.capacity {
             self.evict(now, evicted)?;
         }
-        let id = self.stage(conn, &keys)?;
+        let id = self.stage(new.as_conn(now), second, &hashes)?;
         self.publish(id, now);
         Ok(id)
     }
 
     /// Sees to it that no conn has one of the keys.
-    fn free_keys(
+    fn free_keys<A: ConnFamily>(
         &mut self,
-        keys: &Keys,
+        keys: &Keys<A>,
+        hashes: &Hashes,
         now: Tick,
-        evicted: &mut impl FnMut(&Conn),
+        evicted: &mut impl FnMut(&Ended),
     ) -> Result<(), InsertError> {
-        if keys.outbound.is_some_and(|outbound| outbound.key == keys.inbound.key) {
+        if keys.outbound == Some(keys.inbound) {
             return Err(InsertError::TupleTaken);
         }
-        for (_, Hashed { key, hash }) in keys.each() {
+        for ((_, key), (_, hash)) in keys.each().zip(hashes.each()) {
             if let Some((id, _)) = self.lookup(&key, hash) {
                 if !self.get(id).is_expired(now) {
                     return Err(InsertError::TupleTaken);
@@ -189,9 +227,9 @@ impl ConnTable {
     }
 
     /// Removes one whose time is over, else the oldest half-open one, of the next
-    /// [`EVICTION_PROBES`] conns. Of a full table only the spare entries hold none, so the search is
-    /// bounded.
-    fn evict(&mut self, now: Tick, evicted: &mut impl FnMut(&Conn)) -> Result<(), InsertError> {
+    /// [`EVICTION_PROBES`] conns. Of a full table only the spare entries and second lines hold none,
+    /// so the search is bounded.
+    fn evict(&mut self, now: Tick, evicted: &mut impl FnMut(&Ended)) -> Result<(), InsertError> {
         let mut oldest: Option<((bool, u32), ConnId)> = None;
         let mut probes = EVICTION_PROBES.min(self.live);
         while probes > 0 {
@@ -212,19 +250,33 @@ impl ConnTable {
     }
 
     /// First step of an insertion: everything but the flag that makes it count.
-    pub(super) fn stage(&mut self, conn: Conn, keys: &Keys) -> Result<ConnId, InsertError> {
+    pub(super) fn stage(
+        &mut self,
+        mut conn: Conn,
+        second: Option<SecondLine>,
+        hashes: &Hashes,
+    ) -> Result<ConnId, InsertError> {
         let entry = self.free.peek(0).ok_or(InsertError::Full)?;
-        if !self.index_keys(keys, entry) {
+        if second.is_some() && self.free.peek(1).is_none() || !self.index_keys(hashes, entry) {
             return Err(InsertError::Full);
         }
         self.free.take();
+        if let (Some(line), Some(at)) = (second, second.and_then(|_| self.free.take())) {
+            self.store(at, bytemuck::cast(line.of(entry)));
+            conn.set_second_entry(at);
+        }
         if let Some(next) = self.free.peek(PREFETCH_FREE) {
             prefetch(&self.entries[next as usize]);
         }
+        self.store(entry, conn);
+        Ok(ConnId(entry))
+    }
+
+    /// Writes an entry, all but what the wheel knows it by.
+    fn store(&mut self, entry: u32, line: Conn) {
         let place = &mut self.entries[entry as usize];
         let (filed, link) = (place.flags & ConnFlags::FILED, place.link);
-        *place = Conn { flags: conn.flags | filed, link, ..conn };
-        Ok(ConnId(entry))
+        *place = Conn { flags: line.flags | filed, link, ..line };
     }
 
     /// Second step: a later process adopts the conn from this one store on.
@@ -233,15 +285,16 @@ impl ConnTable {
         compiler_fence(Ordering::Release);
         self.entries[id.index()].flags.insert(ConnFlags::LIVE);
         self.live += 1;
+        self.taken += self.get(id).entries_taken();
         self.wheel.file(self.entries, id.0, now);
     }
 
-    fn index_keys(&mut self, keys: &Keys, entry: u32) -> bool {
-        for (direction, Hashed { hash, .. }) in keys.each() {
+    fn index_keys(&mut self, hashes: &Hashes, entry: u32) -> bool {
+        for (direction, hash) in hashes.each() {
             if !self.index.insert(hash, Reference::new(entry, direction)) {
                 if direction == Direction::Outbound {
                     let inbound = Reference::new(entry, Direction::Inbound);
-                    self.index.remove(keys.inbound.hash, inbound);
+                    self.index.remove(hashes.inbound, inbound);
                 }
                 return false;
             }
@@ -252,11 +305,12 @@ impl ConnTable {
     /// Takes a live entry of an adopted region into index, counts and wheel. `false`: there is no
     /// room for it.
     pub(super) fn readmit(&mut self, id: ConnId, now: Tick) -> bool {
-        let keys = self.keys(self.get(id));
-        if self.live == self.capacity || !self.index_keys(&keys, id.0) {
+        let (hashes, taken) = (self.hashes(self.get(id)), self.get(id).entries_taken());
+        if self.taken + taken > self.capacity || !self.index_keys(&hashes, id.0) {
             return false;
         }
         self.live += 1;
+        self.taken += taken;
         self.wheel.file(self.entries, id.0, now);
         true
     }
@@ -295,20 +349,27 @@ impl ConnTable {
     ///
     /// # Panics
     /// If there is no such conn.
-    pub fn remove(&mut self, id: ConnId) -> Conn {
+    pub fn remove(&mut self, id: ConnId) -> Ended {
         let conn = self.entries[id.index()];
         assert!(conn.is_live(), "a conn is removed once");
         self.entries[id.index()].flags.remove(ConnFlags::LIVE);
         compiler_fence(Ordering::Release);
-        for (direction, Hashed { hash, .. }) in self.keys(&conn).each() {
+        for (direction, hash) in self.hashes(&conn).each() {
             self.index.remove(hash, Reference::new(id.0, direction));
         }
-        if let Some(record) = conn.side.checked_sub(1) {
+        let side = conn.side.checked_sub(1).map(|record| {
+            let side = *self.side.get(record);
             self.side.free(record);
-        }
+            side
+        });
         self.free.give(id.0);
+        if let Some(second) = conn.second_entry() {
+            self.entries[second as usize].flags.remove(ConnFlags::SECOND_LINE);
+            self.free.give(second);
+        }
         self.live -= 1;
-        conn
+        self.taken -= conn.entries_taken();
+        Ended { conn, side }
     }
 
     /// Ends a window: ids of conns removed in it may be given to others.
@@ -326,7 +387,7 @@ impl ConnTable {
         now: Tick,
         budget: usize,
         mut keep: impl FnMut(&Conn) -> bool,
-        expired: &mut impl FnMut(&Conn),
+        expired: &mut impl FnMut(&Ended),
     ) -> usize {
         let mut looked_at = 0;
         while looked_at < budget && self.wheel.seek(self.entries, now) {
@@ -358,46 +419,8 @@ impl ConnTable {
             self.wheel.file_kept(self.entries, entry, now);
             return false;
         }
-        self.keys(conn).each().for_each(|(_, hashed)| self.prefetch(hashed.hash));
+        self.hashes(conn).each().for_each(|(_, hash)| self.prefetch(hash));
         true
-    }
-
-    /// Conns in the table.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.live
-    }
-
-    /// Whether there is none.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.live == 0
-    }
-
-    /// Conns that it may have at once.
-    #[inline]
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
-    /// Numbers of entries, live or not: the range that [`ConnTable::live_in`] is asked about piece by
-    /// piece for a bounded dump.
-    pub fn ids(&self) -> Range<u32> {
-        0..self.entries.len() as u32
-    }
-
-    /// The conns among the entries of `range`, which may reach beyond the last.
-    pub fn live_in(&self, range: Range<u32>) -> impl Iterator<Item = (ConnId, &Conn)> {
-        let end = (range.end as usize).min(self.entries.len());
-        let start = (range.start as usize).min(end);
-        (range.start..)
-            .zip(&self.entries[start..end])
-            .filter_map(|(entry, conn)| conn.is_live().then_some((ConnId(entry), conn)))
-    }
-
-    /// The first conn at or after entry `from`.
-    pub fn next_live(&self, from: u32) -> Option<(ConnId, &Conn)> {
-        self.live_in(from..u32::MAX).next()
     }
 
     /// Gives a conn a side record, zeroed, in place of any it has. `None` if the side table is full.
@@ -435,52 +458,7 @@ impl ConnTable {
     pub fn side_free(&self) -> usize {
         self.side.free_count()
     }
-
-    /// A copy of the bytes of the region that survive this process, as they are at this moment.
-    pub fn image(&self) -> Vec<u8> {
-        let mut image = bytemuck::cast_slice(self.header).to_vec();
-        image.extend_from_slice(bytemuck::cast_slice(self.entries));
-        image.extend_from_slice(bytemuck::cast_slice(self.side.records()));
-        image
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::{DestId, NextHopId};
-
-    fn key(src: u32) -> FlowKey {
-        FlowKey { src, dst: 1, sport: 2, dport: 3, proto: 17 }
-    }
-
-    #[test]
-    fn a_conn_whose_second_key_finds_no_room_leaves_its_first_ones() {
-        let config =
-            TableConfig { capacity: 1, side_capacity: 0, secret: [3, 4], huge_pages: false };
-        let mut table = ConnTable::new(&config).unwrap();
-        let stranger = Reference::new(0, Direction::Inbound);
-        let stuffed: Vec<u32> = (0..10_000)
-            .filter(|&src| table.index.insert(table.hash(&key(src)), stranger))
-            .collect();
-        let one = table.hash(&key(stuffed[0]));
-        table.index.remove(one, stranger);
-        for client in 20_000..20_100 {
-            let new = NewConn {
-                key: key(client),
-                rip: 9,
-                rport: 9,
-                flags: ConnFlags::empty(),
-                state: 0,
-                dest: DestId(1),
-                timeout: 1,
-                next_hop: NextHopId::NONE,
-                l3_delta: 0,
-                l4_delta: 0,
-            };
-            assert_eq!(table.insert(&new, Tick(0), &mut |_| ()), Err(InsertError::Full));
-        }
-        assert!(table.index.insert(one, stranger), "its slot is free again");
-        assert!(table.is_empty());
-    }
-}
+mod tests;

@@ -2,7 +2,8 @@
 
 use super::lane::Flow;
 use super::{Director, Outbox};
-use crate::conn::{Conn, ConnFlags, ConnId, InsertError, NewConn};
+use crate::address::Address;
+use crate::conn::{ConnFlags, ConnId, Ended, InsertError, NewConn};
 use crate::flow::{FlowKey, protocol};
 use crate::forward::icmp_error::IcmpError;
 use crate::forward::masq;
@@ -90,7 +91,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     fn try_insert(&mut self, new: &NewConn) -> Result<ConnId, InsertError> {
         let (accounts, tables, now) = (&self.accounts, &mut self.tables, self.now);
-        let mut gave_way = |conn: &Conn| {
+        let mut gave_way = |conn: &Ended| {
             accounts.conn_gave_way(conn, &tables.services, now);
             tables.load_changed(conn.dest);
         };
@@ -101,8 +102,13 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     #[cold]
     fn end_closed_owner(&mut self, new: &NewConn) -> bool {
         let key = new.key;
-        let reply =
-            FlowKey { src: new.rip, sport: new.rport, dst: key.src, dport: key.sport, ..key };
+        let reply = FlowKey {
+            src: u32::of(new.rip).unwrap_or(0),
+            sport: new.rport,
+            dst: key.src,
+            dport: key.sport,
+            ..key
+        };
         let Some((id, _)) = self.conns.lookup(&reply, self.conns.hash(&reply)) else {
             return false;
         };
@@ -138,7 +144,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let (l3_delta, l4_delta) = masq::deltas(key.dst, key.dport, dest.rip, rport);
         NewConn {
             key,
-            rip: dest.rip,
+            rip: dest.rip.ip(),
+            lport: 0,
+            lip_index: 0,
             rport,
             flags,
             state: state::NONE,

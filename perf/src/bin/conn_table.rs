@@ -4,8 +4,9 @@
 //! `conn_table [huge] [PERCENT]`: with 2 MiB pages from the system's pool; the tables PERCENT full
 //! (100 unless told).
 
+use dataplane::address::Address;
 use dataplane::conn::{
-    Candidate, Conn, ConnFlags, ConnId, ConnTable, NewConn, RegionError, TableConfig,
+    Candidate, ConnFlags, ConnId, ConnTable, Ended, NewConn, RegionError, TableConfig,
 };
 use dataplane::flow::{FlowKey, protocol};
 use dataplane::ids::{DestId, NextHopId};
@@ -61,8 +62,10 @@ fn new_conn(client: u32) -> NewConn {
             dport: 443,
             proto: protocol::TCP,
         },
-        rip: 0xc633_6400 + client % 64,
+        rip: rip(client).ip(),
         rport: 8443,
+        lport: 0,
+        lip_index: 0,
         flags: ConnFlags::of_method(ForwardingMethod::Masq),
         state: 1,
         dest: DestId(1 + client % 64),
@@ -73,8 +76,12 @@ fn new_conn(client: u32) -> NewConn {
     }
 }
 
+fn rip(client: u32) -> u32 {
+    0xc633_6400 + client % 64
+}
+
 fn reply_key(new: &NewConn) -> FlowKey {
-    FlowKey { src: new.rip, sport: new.rport, ..new.key.reversed() }
+    FlowKey { src: u32::of(new.rip).unwrap_or(0), sport: new.rport, ..new.key.reversed() }
 }
 
 struct Bench {
@@ -210,7 +217,7 @@ fn insert(table: &mut ConnTable, client: u32) {
 }
 
 fn insert_new(table: &mut ConnTable, new: &NewConn) {
-    let evicted = &mut |conn: &Conn| panic!("evicted {conn:?}");
+    let evicted = &mut |ended: &Ended| panic!("evicted {ended:?}");
     table.insert(new, Tick(0), evicted).expect("there is room");
 }
 

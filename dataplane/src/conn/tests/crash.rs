@@ -73,8 +73,9 @@ fn an_insertion_cut_short_anywhere_before_its_last_store_leaves_nothing() {
     for client in 1_000..(if cfg!(miri) { 1_002 } else { 1_100 }) {
         let published = conns(&table);
         let before = table.image();
-        let conn = new_conn(client).as_conn(now);
-        let id = table.stage(conn, &table.keys(&conn)).unwrap();
+        let new = new_conn(client);
+        let hashes = new.keys(table.lines()).hashes(&SECRET);
+        let id = table.stage(new.as_conn(now), new.second_line(), &hashes).unwrap();
         let after = table.image();
         let later = adopt_mixture(&mut random, &before, &after, now);
         assert_eq!(conns(&later), published);

@@ -94,7 +94,7 @@ impl Trial {
         let (new, now) = (self.any_conn(), self.now);
         let conn = new.as_conn(now);
         let mut evicted = vec![];
-        let result = self.table.insert(&new, now, &mut |conn| evicted.push(*conn));
+        let result = self.table.insert(&new, now, &mut |ended| evicted.push(ended.conn));
         let tuple_taken = self.model.blocks(&conn, now);
         assert_eq!(result == Err(InsertError::TupleTaken), tuple_taken);
         for conn in &evicted {
@@ -107,7 +107,7 @@ impl Trial {
             assert!(!self.removed.contains(&id), "an id is not used twice in a window");
             self.model.insert(id, *self.table.get(id));
             assert_eq!(self.table.get(id).inbound_key(), new.key);
-            assert_eq!((self.table.get(id).rip, self.table.get(id).last_seen), (new.rip, now));
+            assert_eq!((self.table.get(id).rip.ip(), self.table.get(id).last_seen), (new.rip, now));
         }
     }
 
