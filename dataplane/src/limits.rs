@@ -52,6 +52,16 @@ pub const EXPIRE_BATCH: usize = 64;
 /// (RFC 1812 section 4.3.2.3).
 pub const ICMP_ERROR_MAX: usize = 576;
 
+/// The same of ICMPv6: what every path takes (RFC 4443 section 2.4).
+pub const ICMPV6_ERROR_MAX: usize = 1280;
+
+/// Extension headers of an IPv6 packet, or of one that an ICMPv6 error quotes. RFC 8200 section 4.1
+/// has each but destination options occur once.
+pub const EXT_HEADERS: usize = 8;
+
+/// Bytes of them together: the offset of what follows in the frame fits a byte.
+pub const EXT_HEADERS_LEN: usize = 192;
+
 /// Fragments beyond the first that one packet may be cut into: a jumbo frame of 9,600 bytes through
 /// an MTU of 576 makes 17. All packets of a window together make at most [`WINDOW`].
 pub const MAX_FRAGMENTS: usize = 32;

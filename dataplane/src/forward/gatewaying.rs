@@ -3,12 +3,13 @@
 use super::trimmed_ip;
 use crate::io::Packet;
 use crate::parse::Headers;
-use crate::wire::ipv4;
+use crate::wire::checksum;
+use crate::wire::ip::IpHeader;
 
-/// Takes one from the time to live, which must be more than 1.
+/// Takes one from the time to live or hop limit, which must be more than 1.
 #[inline]
-pub fn forward<P: Packet>(packet: &mut P, headers: &Headers) {
-    ipv4::decrement_ttl(trimmed_ip(packet, headers));
+pub fn forward<A: IpHeader, P: Packet>(packet: &mut P, headers: &Headers<A>) {
+    A::take_hop(trimmed_ip(packet, headers), checksum::UNCHANGED);
 }
 
 #[cfg(test)]

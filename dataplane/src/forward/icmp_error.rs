@@ -1,32 +1,27 @@
-//! ICMP errors that the director makes, in the offending packet's own buffer (`icmp_send`, and
-//! `ip_vs_xmit.c` for which form of the packet is quoted).
+//! ICMP errors that the director makes, in the offending packet's own buffer (`icmp_send`,
+//! `icmp6_send`, and `ip_vs_xmit.c` for which form of the packet is quoted).
 
 use super::trimmed_ip;
-use crate::flow::{Direction, protocol};
+use crate::flow::Direction;
 use crate::io::Packet;
-use crate::limits::ICMP_ERROR_MAX;
 use crate::parse::Headers;
-use crate::wire::icmp::{self, code, kind};
-use crate::wire::ipv4::{self, Template};
-use crate::wire::put32;
+use crate::wire::checksum::UNCHANGED;
+use crate::wire::ip::IpHeader;
+use crate::wire::{icmp, put32};
 
-/// Bytes in front of the quoted packet.
-const OVERHEAD: usize = ipv4::MIN_LEN + icmp::HEADER_LEN;
-/// Bytes quoted at most.
-const QUOTE_MAX: usize = ICMP_ERROR_MAX - OVERHEAD;
-/// Time to live of packets the director makes.
+mod v4;
+mod v6;
+
+/// Hop limit, or time to live, of packets the director makes.
 const TTL: u8 = 64;
-/// Precedence "internetwork control" (RFC 1812 section 4.3.2.5).
-const PRECEDENCE: u8 = 0xc0;
-/// The bits that an error takes over from the packet's TOS (`RT_TOS`).
-const TOS_MASK: u8 = 0x1e;
 
 /// What went wrong with a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IcmpError {
     /// Its time to live ran out here.
     TimeExceeded,
-    /// It has DF and is larger than `mtu`, the largest that passes: of a tunnel, the inner size.
+    /// It has DF, or is IPv6's, and is larger than `mtu`, the largest that passes: of a tunnel, the
+    /// inner size.
     /// The quote has the time to live taken from already if the packet went inwards (IPVS
     /// decrements before it looks at the MTU), and not if outwards (`ip_forward` does after).
     FragmentationNeeded {
@@ -48,72 +43,59 @@ pub enum IcmpError {
     },
 }
 
+/// What errors are like in one family.
+pub trait ErrorForm: IpHeader {
+    /// Bytes of a whole error at most, its IP header included.
+    const MAX_LEN: usize;
+
+    /// Whether an error may be sent about the packet in `ip`.
+    fn may_answer(ip: &[u8]) -> bool;
+
+    /// Type, code and the four bytes after the checksum.
+    fn message(error: IcmpError) -> (u8, u8, u32);
+
+    /// Writes the IP header of an error of `message_len` bytes about the packet with `headers`. Only
+    /// IPv4 has a use for the identification.
+    fn write_header(ip: &mut [u8], headers: &Headers<Self>, src: Self, message_len: u16, id: u16);
+}
+
 /// Turns the packet, as it came, into an error to its source, from `src` (host order; the VIP
-/// towards clients) with the identification `id`. The link header still is the offending frame's;
-/// `headers.l3` stays right. `false`, and nothing changed but padding, if no error may be sent
-/// about such a packet (RFC 1122 section 3.2.2) or there is no headroom.
+/// towards clients) with the identification `id` (IPv4). The link header still is the offending
+/// frame's; `headers.l3` stays right. `false`, and nothing changed but padding, if no error may be
+/// sent about such a packet (RFC 1122 section 3.2.2, RFC 4443 section 2.4) or there is no headroom.
 #[must_use]
-pub fn make<P: Packet>(
+pub fn make<A: ErrorForm, P: Packet>(
     packet: &mut P,
-    headers: &Headers,
+    headers: &Headers<A>,
     error: IcmpError,
-    src: u32,
+    src: A,
     id: u16,
 ) -> bool {
-    let l3 = usize::from(headers.l3);
-    if !may_answer(trimmed_ip(packet, headers)) || !packet.grow_front(OVERHEAD) {
+    let (l3, overhead) = (usize::from(headers.l3), A::HEADER_LEN + icmp::HEADER_LEN);
+    if !A::may_answer(trimmed_ip(packet, headers)) || !packet.grow_front(overhead) {
         return false;
     }
-    let quoted = usize::from(headers.ip_len).min(QUOTE_MAX);
-    packet.truncate(l3 + OVERHEAD + quoted);
+    let quoted = usize::from(headers.ip_len).min(A::MAX_LEN - overhead);
+    packet.truncate(l3 + overhead + quoted);
     let frame = packet.bytes_mut();
-    frame.copy_within(OVERHEAD..OVERHEAD + l3, 0);
-    let (ip, message) = frame[l3..].split_at_mut(ipv4::MIN_LEN);
-    write_message(message, error);
-    let outer = Template {
-        tos: PRECEDENCE | headers.tos & TOS_MASK,
-        total_len: (OVERHEAD + quoted) as u16,
-        id,
-        fragment: 0,
-        ttl: TTL,
-        proto: protocol::ICMP,
-        src,
-        dst: headers.key.src,
-    };
-    outer.write(ip);
+    frame.copy_within(overhead..overhead + l3, 0);
+    let (ip, message) = frame[l3..].split_at_mut(A::HEADER_LEN);
+    let message_len = message.len() as u16;
+    write_message::<A>(message, error, A::icmp_pseudo_header(src, headers.key.src, message_len));
+    A::write_header(ip, headers, src, message_len, id);
     true
 }
 
 /// Type, code, rest and checksum of the message, whose quote is in place.
-fn write_message(message: &mut [u8], error: IcmpError) {
-    let (kind, code, rest) = match error {
-        IcmpError::TimeExceeded => (kind::TIME_EXCEEDED, 0, 0),
-        IcmpError::PortUnreachable => (kind::UNREACHABLE, code::PORT_UNREACHABLE, 0),
-        IcmpError::FragmentationNeeded { mtu, direction } => {
-            if direction == Direction::Inbound {
-                ipv4::decrement_ttl(&mut message[icmp::HEADER_LEN..]);
-            }
-            (kind::UNREACHABLE, code::FRAGMENTATION_NEEDED, mtu.into())
-        }
-        IcmpError::PassedOn { kind, code, rest } => (kind, code, rest),
-    };
+fn write_message<A: ErrorForm>(message: &mut [u8], error: IcmpError, pseudo_header: u64) {
+    if let IcmpError::FragmentationNeeded { direction: Direction::Inbound, .. } = error {
+        A::take_hop(&mut message[icmp::HEADER_LEN..], UNCHANGED);
+    }
+    let (kind, code, rest) = A::message(error);
     message[icmp::TYPE] = kind;
     message[icmp::CODE] = code;
     put32(message, icmp::REST, rest);
-    icmp::write_checksum(message);
-}
-
-/// Whether an error may be sent about the packet in `ip`: not about an ICMP error, a later
-/// fragment, or a packet to a group or from no single host.
-fn may_answer(ip: &[u8]) -> bool {
-    let later_fragment = ipv4::fragment(ip) & ipv4::OFFSET_MASK != 0;
-    let about_error = ip[ipv4::PROTOCOL] == protocol::ICMP
-        && ip.get(ipv4::header_len(ip)).is_none_or(|kind| icmp::is_error(*kind));
-    let one_host = |address: u32| {
-        let first = (address >> 24) as u8;
-        first != 0 && first != 127 && first < 224
-    };
-    !later_fragment && !about_error && one_host(ipv4::src(ip)) && one_host(ipv4::dst(ip))
+    icmp::write_checksum(message, pseudo_header);
 }
 
 #[cfg(test)]
@@ -175,10 +157,10 @@ mod tests {
     fn nothing_is_answered_to_errors_and_later_fragments() {
         let reply = Frame::udp(VIP, 53, CLIENT, 4000).build();
         let error = Frame::icmp_error(CLIENT, VIP, 3, 3, &reply, 28);
-        assert!(!may_answer(&error.build_ip()));
-        assert!(may_answer(&Frame::icmp(CLIENT, VIP, 8, 0, 1).build_ip()));
+        assert!(!u32::may_answer(&error.build_ip()));
+        assert!(u32::may_answer(&Frame::icmp(CLIENT, VIP, 8, 0, 1).build_ip()));
         let piece = |at| Frame::udp(CLIENT, 4000, VIP, 53).fragment(at, true).build_ip();
-        assert!(!may_answer(&piece(8)));
-        assert!(may_answer(&piece(0)));
+        assert!(!u32::may_answer(&piece(8)));
+        assert!(u32::may_answer(&piece(0)));
     }
 }

@@ -1,38 +1,56 @@
 //! ICMP errors about a conn's packets, rewritten as the conn's packets are (`ip_vs_nat_icmp`,
-//! `ip_vs_core.c`).
+//! `ip_vs_nat_icmp_v6`, `ip_vs_core.c`).
 //!
 //! The address changes in the outer header and in the quoted one, the port in the quote. The header
 //! checksums and the message's are computed anew, as the kernel does: the message's was seen to be
 //! right ([`checksum_ok`]), and a quoted header is what a router made of it. The quoted TCP or UDP
 //! checksum stays what it was: the quote is cut too short for anyone to check it.
+//!
+//! ICMPv6 differs from the kernel's twice, so that it is as good as ICMP: a real server's error
+//! reaches the client, where the kernel loses it; and a message with a wrong checksum is dropped,
+//! where the kernel gives it a right one.
 
-use crate::flow::{FlowKey, protocol};
+use crate::flow::FlowKey;
 use crate::io::Packet;
 use crate::parse::{Headers, IcmpHeaders};
+use crate::wire::checksum::UNCHANGED;
+use crate::wire::ip::IpHeader;
 use crate::wire::ipv4::{self, MIN_LEN};
-use crate::wire::{be16, be32, icmp, put16, put32, tcp};
+use crate::wire::{be16, be32, icmp, put16, tcp};
 
 /// Smallest MTU that IPv4 knows (RFC 791).
 const LEAST_MTU: u16 = 68;
 
 /// Whether the message's checksum is right. IPVS drops an error about a conn where it is not.
-pub fn checksum_ok<P: Packet>(packet: &P, headers: &IcmpHeaders) -> bool {
+pub fn checksum_ok<A: IpHeader, P: Packet>(packet: &P, headers: &IcmpHeaders<A>) -> bool {
     let end = usize::from(headers.l3) + usize::from(headers.ip_len);
-    icmp::checksum_ok(&packet.bytes()[headers.l4.into()..end])
+    let message = &packet.bytes()[headers.l4.into()..end];
+    let pseudo_header = A::icmp_pseudo_header(headers.src, headers.dst, message.len() as u16);
+    icmp::checksum_ok(message, pseudo_header)
 }
 
 /// Client's side to real server: the error is about a reply, so the outer destination and the quoted
 /// source VIP:VPORT become `rip`:`rport`. The time to live must be more than 1.
-pub fn inbound<P: Packet>(packet: &mut P, headers: &IcmpHeaders, rip: u32, rport: u16) {
-    let ends = Ends { outer: ipv4::DST, quoted: ipv4::SRC, port: tcp::SPORT };
+pub fn inbound<A: IpHeader, P: Packet>(
+    packet: &mut P,
+    headers: &IcmpHeaders<A>,
+    rip: A,
+    rport: u16,
+) {
+    let ends = Ends { outer: A::DST, quoted: A::SRC, port: tcp::SPORT };
     rewrite(packet, headers, &ends, rip, rport);
 }
 
 /// Real server's side to client: the error is about a client's packet, so the quoted destination
 /// RIP:RPORT becomes `vip`:`vport`, and the outer source the VIP whoever sent it: a router that the
 /// client could not know of, too. The time to live must be more than 1.
-pub fn outbound<P: Packet>(packet: &mut P, headers: &IcmpHeaders, vip: u32, vport: u16) {
-    let ends = Ends { outer: ipv4::SRC, quoted: ipv4::DST, port: tcp::DPORT };
+pub fn outbound<A: IpHeader, P: Packet>(
+    packet: &mut P,
+    headers: &IcmpHeaders<A>,
+    vip: A,
+    vport: u16,
+) {
+    let ends = Ends { outer: A::SRC, quoted: A::DST, port: tcp::DPORT };
     rewrite(packet, headers, &ends, vip, vport);
 }
 
@@ -43,52 +61,62 @@ struct Ends {
     port: usize,
 }
 
-fn rewrite<P: Packet>(packet: &mut P, headers: &IcmpHeaders, ends: &Ends, address: u32, port: u16) {
+fn rewrite<A: IpHeader, P: Packet>(
+    packet: &mut P,
+    headers: &IcmpHeaders<A>,
+    ends: &Ends,
+    address: A,
+    port: u16,
+) {
     trim(packet, headers);
     let header_len = usize::from(headers.l4 - headers.l3);
+    let quoted_l4 = headers.quoted_l4().expect("an error about a flow quotes it");
+    let quoted_len = quoted_l4 - usize::from(headers.l4) - icmp::HEADER_LEN;
     let ip = &mut packet.bytes_mut()[headers.l3.into()..];
     let (outer, message) = ip.split_at_mut(header_len);
-    put32(outer, ends.outer, address);
-    ipv4::take_ttl(outer);
-    ipv4::write_checksum(outer);
+    address.put(outer, ends.outer);
+    A::take_hop(outer, UNCHANGED);
+    A::write_checksum(outer);
     let quote = &mut message[icmp::HEADER_LEN..];
-    let quoted_len = ipv4::header_len(quote);
-    put32(quote, ends.quoted, address);
-    ipv4::write_checksum(&mut quote[..quoted_len]);
+    address.put(quote, ends.quoted);
+    A::write_checksum(&mut quote[..quoted_len]);
     put16(quote, quoted_len + ends.port, port);
-    icmp::write_checksum(message);
+    let (src, dst) = (A::get(outer, A::SRC), A::get(outer, A::DST));
+    let pseudo_header = A::icmp_pseudo_header(src, dst, message.len() as u16);
+    icmp::write_checksum(message, pseudo_header);
 }
 
-fn trim<P: Packet>(packet: &mut P, headers: &IcmpHeaders) {
+fn trim<A, P: Packet>(packet: &mut P, headers: &IcmpHeaders<A>) {
     let end = usize::from(headers.l3) + usize::from(headers.ip_len);
     packet.truncate(end);
 }
 
 /// The message as a packet for the leaves that do not look into it; without ports.
-pub fn as_packet<P: Packet>(packet: &P, headers: &IcmpHeaders) -> Headers {
+pub fn as_packet<A: IpHeader, P: Packet>(packet: &P, headers: &IcmpHeaders<A>) -> Headers<A> {
     let (ip, src, dst) = (&packet.bytes()[headers.l3.into()..], headers.src, headers.dst);
     Headers {
-        key: FlowKey { src, dst, proto: protocol::ICMP, ..FlowKey::default() },
+        key: FlowKey { src, dst, proto: A::ICMP, ..FlowKey::default() },
         vlan: headers.vlan,
         ip_len: headers.ip_len,
         l3: headers.l3,
         l4: headers.l4,
         event: 0,
         ttl: headers.ttl,
-        tos: ip[ipv4::TOS],
-        df: ipv4::fragment(ip) & ipv4::DF != 0,
+        tos: A::tos(ip),
+        df: A::df(ip),
     }
 }
 
-/// Of an error about a tunnel's outer packet: that packet's source and destination, host order.
+/// The four bytes after the message's checksum.
+pub fn rest<A, P: Packet>(packet: &P, headers: &IcmpHeaders<A>) -> u32 {
+    be32(&packet.bytes()[headers.l4.into()..], icmp::REST)
+}
+
+/// Of an error about a tunnel's outer packet: that packet's source and destination, host order. IPVS
+/// knows such errors in IPv4 alone (`ip_vs_in_icmp`).
 pub fn tunnel_ends<P: Packet>(packet: &P, headers: &IcmpHeaders) -> (u32, u32) {
     let outer = &packet.bytes()[usize::from(headers.l4) + icmp::HEADER_LEN..];
     (ipv4::src(outer), ipv4::dst(outer))
-}
-
-/// The four bytes after the message's checksum.
-pub fn rest<P: Packet>(packet: &P, headers: &IcmpHeaders) -> u32 {
-    be32(&packet.bytes()[headers.l4.into()..], icmp::REST)
 }
 
 /// What fragmentation-needed about a tunnel's outer packet means for the inner one: the path's MTU

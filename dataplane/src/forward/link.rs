@@ -1,12 +1,13 @@
-//! The frame's link header: MAC addresses, and a tag put on, changed or taken off.
+//! The frame's link header: MAC addresses, a tag put on, changed or taken off, and the ethertype,
+//! which changes where a packet of one family leaves in a tunnel of the other.
 
 use crate::io::Packet;
 use crate::wire::ethernet::{ETHERTYPE, HEADER_LEN, TAG_LEN, TAGGED_LEN, ethertype};
-use crate::wire::put16;
+use crate::wire::{ipv6, put16};
 
-/// Writes the link header of a frame whose IP header is at `l3` (14 or 18): MAC addresses, and the
-/// tag of `vlan`, priority 0, or none for 0. `false`, and nothing changed, if a tag is to be added
-/// and there is no headroom.
+/// Writes the link header of a frame whose IP header is at `l3` (14 or 18): MAC addresses, the tag
+/// of `vlan`, priority 0, or none for 0, and the ethertype that the IP header's version asks for.
+/// `false`, and nothing changed, if a tag is to be added and there is no headroom.
 #[inline]
 #[must_use]
 pub fn address<P: Packet>(
@@ -17,7 +18,9 @@ pub fn address<P: Packet>(
     src_mac: &[u8; 6],
 ) -> bool {
     if usize::from(l3) == HEADER_LEN && vlan == 0 {
-        write_macs(packet.bytes_mut(), dst_mac, src_mac);
+        let frame = packet.bytes_mut();
+        write_macs(frame, dst_mac, src_mac);
+        put16(frame, ETHERTYPE, ethertype_of(&frame[HEADER_LEN..]));
         return true;
     }
     address_with_tag(packet, l3, vlan, dst_mac, src_mac)
@@ -27,6 +30,12 @@ pub fn address<P: Packet>(
 fn write_macs(frame: &mut [u8], dst_mac: &[u8; 6], src_mac: &[u8; 6]) {
     frame[..12][..6].copy_from_slice(dst_mac);
     frame[..12][6..].copy_from_slice(src_mac);
+}
+
+/// The ethertype of an IP packet.
+#[inline(always)]
+fn ethertype_of(ip: &[u8]) -> u16 {
+    if ipv6::version(ip) == 6 { ethertype::IPV6 } else { ethertype::IPV4 }
 }
 
 /// [`address`] where the frame came with a tag or leaves with one.
@@ -39,8 +48,7 @@ fn address_with_tag<P: Packet>(
     src_mac: &[u8; 6],
 ) -> bool {
     let tagged = usize::from(l3) == TAGGED_LEN;
-    let frame = packet.bytes();
-    let payload_type = [frame[usize::from(l3) - 2], frame[usize::from(l3) - 1]];
+    let payload_type = ethertype_of(&packet.bytes()[l3.into()..]);
     match (tagged, vlan != 0) {
         (false, true) if !packet.grow_front(TAG_LEN) => return false,
         (true, false) => packet.shrink_front(TAG_LEN),
@@ -53,7 +61,7 @@ fn address_with_tag<P: Packet>(
         put16(frame, ETHERTYPE, ethertype::VLAN);
         put16(frame, HEADER_LEN, vlan);
     }
-    frame[type_at..type_at + 2].copy_from_slice(&payload_type);
+    put16(frame, type_at, payload_type);
     true
 }
 

@@ -11,26 +11,27 @@ use crate::flow::protocol;
 use crate::io::Packet;
 use crate::parse::Headers;
 use crate::wire::checksum::{self, Delta};
-use crate::wire::{be16, ipv4, put16, put32, tcp, udp};
+use crate::wire::ip::IpHeader;
+use crate::wire::{be16, put16, tcp, udp};
 
 /// The changes of a conn's checksums inwards, VIP:VPORT to RIP:RPORT: the IP header's (address) and
 /// TCP's or UDP's (address and port). Addresses and ports are host order.
-pub fn deltas(vip: u32, vport: u16, rip: u32, rport: u16) -> (Delta, Delta) {
-    let address = checksum::delta32(vip, rip);
+pub fn deltas<A: IpHeader>(vip: A, vport: u16, rip: A, rport: u16) -> (Delta, Delta) {
+    let address = A::delta(vip, rip);
     (address, checksum::combine(address, checksum::delta16(vport, rport)))
 }
 
 /// Client to real server: the destination VIP:VPORT becomes `rip`:`rport`, with the conn's
 /// [`deltas`]. The time to live must be more than 1.
 #[inline]
-pub fn inbound<P: Packet>(
+pub fn inbound<A: IpHeader, P: Packet>(
     packet: &mut P,
-    headers: &Headers,
-    (rip, rport): (u32, u16),
+    headers: &Headers<A>,
+    (rip, rport): (A, u16),
     (l3_delta, l4_delta): (Delta, Delta),
 ) {
     let (ip, l4) = parts(packet, headers);
-    put32(ip, ipv4::DST, rip);
+    rip.put(ip, A::DST);
     put16(l4, tcp::DPORT, rport);
     finish(ip, l4, headers, l3_delta, l4_delta);
 }
@@ -38,54 +39,77 @@ pub fn inbound<P: Packet>(
 /// Real server to client: the source RIP:RPORT becomes `vip`:`vport`, with the conn's [`deltas`]
 /// (those inwards). The time to live must be more than 1.
 #[inline]
-pub fn outbound<P: Packet>(
+pub fn outbound<A: IpHeader, P: Packet>(
     packet: &mut P,
-    headers: &Headers,
-    (vip, vport): (u32, u16),
+    headers: &Headers<A>,
+    (vip, vport): (A, u16),
     (l3_delta, l4_delta): (Delta, Delta),
 ) {
     let (ip, l4) = parts(packet, headers);
-    put32(ip, ipv4::SRC, vip);
+    vip.put(ip, A::SRC);
     put16(l4, tcp::SPORT, vport);
     finish(ip, l4, headers, checksum::negate(l3_delta), checksum::negate(l4_delta));
 }
 
-/// The IP header without its options, and what follows the header.
+/// Client to real server, AH or ESP: the address alone, as `ip_vs_proto_ah_esp.c` has no handler for
+/// more. What is signed or encrypted does not survive it but in NAT traversal's UDP.
+pub fn inbound_riding<A: IpHeader, P: Packet>(
+    packet: &mut P,
+    headers: &Headers<A>,
+    rip: A,
+    l3_delta: Delta,
+) {
+    let (ip, _) = parts(packet, headers);
+    rip.put(ip, A::DST);
+    A::take_hop(ip, l3_delta);
+}
+
+/// Real server to client, AH or ESP: see [`inbound_riding`].
+pub fn outbound_riding<A: IpHeader, P: Packet>(
+    packet: &mut P,
+    headers: &Headers<A>,
+    vip: A,
+    l3_delta: Delta,
+) {
+    let (ip, _) = parts(packet, headers);
+    vip.put(ip, A::SRC);
+    A::take_hop(ip, checksum::negate(l3_delta));
+}
+
+/// The IP header without options, and what follows options and extension headers.
 #[inline(always)]
-fn parts<'a, P: Packet>(
+fn parts<'a, A: IpHeader, P: Packet>(
     packet: &'a mut P,
-    headers: &Headers,
-) -> (&'a mut [u8; ipv4::MIN_LEN], &'a mut [u8]) {
-    let options_len = usize::from(headers.l4 - headers.l3) - ipv4::MIN_LEN;
-    let ip = trimmed_ip(packet, headers);
-    let (head, rest) = ip.split_first_chunk_mut().expect("the parser has seen an IP header");
+    headers: &Headers<A>,
+) -> (&'a mut [u8], &'a mut [u8]) {
+    let options_len = usize::from(headers.l4 - headers.l3) - A::HEADER_LEN;
+    let (head, rest) = trimmed_ip(packet, headers).split_at_mut(A::HEADER_LEN);
     (head, &mut rest[options_len..])
 }
 
 /// Time to live and checksums, after addresses and ports are written.
 #[inline(always)]
-fn finish(
-    ip: &mut [u8; ipv4::MIN_LEN],
+fn finish<A: IpHeader>(
+    ip: &mut [u8],
     l4: &mut [u8],
-    headers: &Headers,
+    headers: &Headers<A>,
     l3_delta: Delta,
     l4_delta: Delta,
 ) {
-    let ttl_delta = ipv4::take_ttl(ip);
-    ipv4::adjust_checksum(ip, checksum::combine(l3_delta, ttl_delta));
+    A::take_hop(ip, l3_delta);
     if headers.key.proto == protocol::TCP {
         let check = checksum::adjust(be16(l4, tcp::CHECKSUM), l4_delta);
         put16(l4, tcp::CHECKSUM, check);
     } else {
-        finish_udp(ip, l4, l4_delta);
+        finish_udp::<A>(ip, l4, l4_delta);
     }
 }
 
 /// UDP's checksum; one that computes to 0 is sent as 0xffff (RFC 768).
 #[inline(always)]
-fn finish_udp(ip: &[u8; ipv4::MIN_LEN], l4: &mut [u8], l4_delta: Delta) {
+fn finish_udp<A: IpHeader>(ip: &[u8], l4: &mut [u8], l4_delta: Delta) {
     let check = match be16(l4, udp::CHECKSUM) {
-        0 => udp_checksum(ip, l4),
+        0 => udp_checksum::<A>(ip, l4),
         check => checksum::adjust(check, l4_delta),
     };
     put16(l4, udp::CHECKSUM, if check == 0 { udp::ZERO_CHECKSUM } else { check });
@@ -93,9 +117,10 @@ fn finish_udp(ip: &[u8; ipv4::MIN_LEN], l4: &mut [u8], l4_delta: Delta) {
 
 /// The checksum of the datagram at the front of `l4`, whose checksum field is 0.
 #[cold]
-fn udp_checksum(ip: &[u8; ipv4::MIN_LEN], l4: &[u8]) -> u16 {
+fn udp_checksum<A: IpHeader>(ip: &[u8], l4: &[u8]) -> u16 {
     let len = udp::length(l4);
-    let pseudo = checksum::pseudo_header(ipv4::src(ip), ipv4::dst(ip), protocol::UDP, len);
+    let (src, dst) = (A::get(ip, A::SRC), A::get(ip, A::DST));
+    let pseudo = A::pseudo_header(src, dst, protocol::UDP, len);
     !checksum::fold(pseudo + checksum::sum(&l4[..usize::from(len)]))
 }
 
@@ -191,7 +216,7 @@ mod tests {
         crate::wire::ipv4::write_checksum(&mut longer[..20]);
         let frame = [&frame[..14], &longer].concat();
         let out = forwarded(&frame, |packet, headers| {
-            inbound(packet, headers, (9, 9), deltas(3, 4, 9, 9));
+            inbound(packet, headers, (9, 9), deltas(3_u32, 4, 9, 9));
         });
         assert_ne!(be16(&out, 14 + 20 + 6), 0);
         assert_eq!(verify(&out).expect("whole").l4, Some(true));

@@ -1,4 +1,5 @@
-//! Leaves that rewrite one packet: everything between "this conn" and "these bytes leave".
+//! Leaves that rewrite one packet: everything between "this conn" and "these bytes leave". What IPv4
+//! and IPv6 have in common is written once, over [`IpHeader`](crate::wire::ip::IpHeader).
 //!
 //! The bytes equal those of Linux IPVS (`ip_vs_xmit.c`, `ip_vs_proto_tcp.c`, `ip_vs_proto_udp.c`,
 //! `icmp.c`, `ip_output.c` of Linux 6.1). A leaf gets the packet as it came and the headers that
@@ -23,15 +24,16 @@ pub fn fits(ip_len: u16, mtu: u16) -> bool {
     ip_len <= mtu
 }
 
-/// Whether the time to live runs out here: the packet is not forwarded (RFC 1812 section 5.3.1).
+/// Whether the time to live or hop limit runs out here: the packet is not forwarded (RFC 1812 section
+/// 5.3.1, RFC 8200 section 3).
 #[inline]
-pub fn expires(headers: &Headers) -> bool {
+pub fn expires<A>(headers: &Headers<A>) -> bool {
     headers.ttl <= 1
 }
 
 /// The bytes from the IP header on, Ethernet padding removed.
 #[inline(always)]
-fn trimmed_ip<'a, P: Packet>(packet: &'a mut P, headers: &Headers) -> &'a mut [u8] {
+fn trimmed_ip<'a, A, P: Packet>(packet: &'a mut P, headers: &Headers<A>) -> &'a mut [u8] {
     let l3 = usize::from(headers.l3);
     let end = l3 + usize::from(headers.ip_len);
     if packet.bytes().len() > end {

@@ -67,9 +67,13 @@ pub fn pseudo_header(src: u32, dst: u32, proto: u8, len: u16) -> u64 {
 /// Sum of the IPv6 pseudo header (RFC 8200 section 8.1) of an L4 part of `len` bytes.
 #[inline]
 pub fn pseudo_header_v6(src: u128, dst: u128, proto: u8, len: u32) -> u64 {
-    let sum =
-        |address: u128| (0..4).map(|word| (address >> (32 * word)) as u32 as u64).sum::<u64>();
-    sum(src) + sum(dst) + u64::from(proto) + u64::from(len)
+    sum128(src) + sum128(dst) + u64::from(proto) + u64::from(len)
+}
+
+/// Sum of an IPv6 address.
+#[inline]
+fn sum128(address: u128) -> u64 {
+    (0..4).map(|word| u64::from((address >> (32 * word)) as u32)).sum()
 }
 
 /// The delta of one word's change.
@@ -82,6 +86,12 @@ pub fn delta16(old: u16, new: u16) -> Delta {
 #[inline]
 pub fn delta32(old: u32, new: u32) -> Delta {
     nonzero(fold(u64::from(!old) + u64::from(new)))
+}
+
+/// The delta of eight adjacent words' change: of an IPv6 address.
+#[inline]
+pub fn delta128(old: u128, new: u128) -> Delta {
+    nonzero(fold(sum128(!old) + sum128(new)))
 }
 
 /// The delta of two changes together.
@@ -194,6 +204,26 @@ mod tests {
             let (src, dst) = (crate::wire::be128(&bytes, 0), crate::wire::be128(&bytes, 16));
             let sum = pseudo_header_v6(src, dst, bytes[39], crate::wire::be32(&bytes, 32));
             assert_eq!(fold(sum), naive_sum(&bytes));
+        }
+    }
+
+    #[test]
+    fn the_delta_of_an_ipv6_address_is_that_of_its_words_together() {
+        let mut rng = Rng::new(5);
+        let mut any = || match rng.below(4) {
+            0 => 0,
+            1 => u128::MAX,
+            _ => u128::from(rng.next()) << 64 | u128::from(rng.next()),
+        };
+        for _ in 0..1000 {
+            let (old, new) = (any(), any());
+            let words = (0..4).map(|word| {
+                let part = |address: u128| (address >> (32 * word)) as u32;
+                delta32(part(old), part(new))
+            });
+            let together = words.fold(UNCHANGED, combine);
+            assert_eq!(delta128(old, new) % 0xffff, together % 0xffff);
+            assert_ne!(delta128(old, new), 0);
         }
     }
 

@@ -1,4 +1,4 @@
-//! ICMP header, RFC 792.
+//! ICMP header, RFC 792; the fields are the same in ICMPv6.
 
 use super::{checksum, put16};
 
@@ -55,14 +55,15 @@ pub fn is_conn_error(kind: u8) -> bool {
     matches!(kind, kind::UNREACHABLE | kind::SOURCE_QUENCH | kind::TIME_EXCEEDED)
 }
 
-/// Fills in the checksum of a whole message.
-pub fn write_checksum(message: &mut [u8]) {
+/// Fills in the checksum of a whole message. The sum of its pseudo header is 0 in IPv4, which has
+/// none for ICMP.
+pub fn write_checksum(message: &mut [u8], pseudo_header: u64) {
     put16(message, CHECKSUM, 0);
-    let check = checksum::checksum(message);
+    let check = !checksum::fold(pseudo_header + checksum::sum(message));
     put16(message, CHECKSUM, check);
 }
 
-/// Whether the checksum of a whole message is right.
-pub fn checksum_ok(message: &[u8]) -> bool {
-    checksum::checksum(message) == 0
+/// Whether the checksum of a whole message is right, given the sum of its pseudo header.
+pub fn checksum_ok(message: &[u8], pseudo_header: u64) -> bool {
+    checksum::fold(pseudo_header + checksum::sum(message)) == 0xffff
 }

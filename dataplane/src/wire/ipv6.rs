@@ -2,6 +2,10 @@
 
 use super::{be16, be32, be128, put16, put32, put128};
 
+mod chain;
+
+pub use chain::{Chain, ChainError, Fragment, chain};
+
 /// Length of the header, without extension headers.
 pub const HEADER_LEN: usize = 40;
 /// Offset of the payload length.

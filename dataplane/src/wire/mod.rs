@@ -8,6 +8,8 @@ pub mod ethernet;
 pub mod gre;
 pub mod gue;
 pub mod icmp;
+pub mod icmpv6;
+pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
 pub mod tcp;
