@@ -119,7 +119,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let proto = headers.key.proto;
         let mut state = conn.state;
         if proto == protocol::TCP {
-            state = tcp::next(conn.state, side, headers.event);
+            state = tcp::next(conn.state, side, headers.event, false);
         }
         conn.timeout = self.tables.services.settings.timeouts.timeout(proto, state);
         conn.last_seen = self.now;

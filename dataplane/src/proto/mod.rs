@@ -3,10 +3,23 @@
 //! A state is the kernel's number (`include/net/ip_vs.h`), so that listings, the sync protocol and
 //! counters need no translation. The number means nothing without the protocol.
 
+pub mod sctp;
 pub mod tcp;
 pub mod udp;
 
 use crate::flow::protocol;
+
+/// Who sent the packet, and whether the other side is seen at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Side {
+    /// The client, of a conn whose replies pass here too.
+    Input = 0,
+    /// The real server.
+    Output = 1,
+    /// The client, of a conn whose replies go past here: gatewaying and tunnels (NOOUTPUT).
+    InputOnly = 2,
+}
 
 /// How long a conn of each state lives without a packet, in [ticks](crate::time::TICKS_PER_SECOND).
 /// `ipvsadm --set` changes the entries of TCP's ESTABLISHED and FIN_WAIT and UDP's, nothing else.
@@ -16,11 +29,17 @@ pub struct Timeouts {
     pub tcp: [u32; tcp::STATES],
     /// UDP has one state.
     pub udp: u32,
+    /// By SCTP state.
+    pub sctp: [u32; sctp::STATES],
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Timeouts { tcp: tcp::DEFAULT_TIMEOUTS, udp: udp::DEFAULT_TIMEOUT }
+        Timeouts {
+            tcp: tcp::DEFAULT_TIMEOUTS,
+            udp: udp::DEFAULT_TIMEOUT,
+            sctp: sctp::DEFAULT_TIMEOUTS,
+        }
     }
 }
 
@@ -31,6 +50,7 @@ impl Timeouts {
     pub fn timeout(&self, proto: u8, state: u8) -> u32 {
         match proto {
             protocol::TCP => self.tcp.get(usize::from(state)).copied().unwrap_or(0),
+            protocol::SCTP => self.sctp.get(usize::from(state)).copied().unwrap_or(0),
             _ => self.udp,
         }
     }
@@ -41,6 +61,7 @@ pub fn name(proto: u8, state: u8) -> &'static str {
     match proto {
         protocol::TCP => tcp::NAMES.get(usize::from(state)).copied().unwrap_or("NONE"),
         protocol::UDP => udp::NAME,
+        protocol::SCTP => sctp::NAMES.get(usize::from(state)).copied().unwrap_or("NONE"),
         _ => "NONE",
     }
 }
@@ -48,7 +69,11 @@ pub fn name(proto: u8, state: u8) -> &'static str {
 /// Whether the state counts as ActiveConn rather than InActConn.
 #[inline]
 pub fn is_active(proto: u8, state: u8) -> bool {
-    proto == protocol::TCP && tcp::is_active(state)
+    match proto {
+        protocol::TCP => tcp::is_active(state),
+        protocol::SCTP => sctp::is_active(state),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -65,6 +90,11 @@ mod tests {
         }
         assert_eq!(timeouts.timeout(protocol::TCP, 11), 0);
         assert_eq!(timeouts.timeout(protocol::UDP, udp::NORMAL), ticks(300));
+        let seconds = [2, 4, 61, 61, 61, 61, 61, 61, 900, 61, 61, 61, 4, 61];
+        for (state, seconds) in seconds.into_iter().enumerate() {
+            assert_eq!(timeouts.timeout(protocol::SCTP, state as u8), ticks(seconds), "{state}");
+        }
+        assert_eq!(timeouts.timeout(protocol::SCTP, 14), 0);
     }
 
     #[test]
@@ -73,11 +103,16 @@ mod tests {
         assert_eq!(name(protocol::TCP, tcp::state::SYNACK), "SYNACK");
         assert_eq!(name(protocol::UDP, udp::NORMAL), "UDP");
         assert_eq!(name(protocol::TCP, 200), "NONE");
+        assert_eq!(name(protocol::SCTP, sctp::state::COOKIE_REPLIED), "C-REPLIED");
+        assert_eq!(name(protocol::SCTP, sctp::state::CLOSED), "CLOSED");
+        assert_eq!(name(protocol::SCTP, 14), "NONE");
     }
 
     #[test]
-    fn udp_is_never_active() {
+    fn only_tcp_and_sctp_are_ever_active() {
         assert!((0..=255).all(|state| !is_active(protocol::UDP, state)));
         assert!(is_active(protocol::TCP, tcp::state::SYN_RECV));
+        assert!(is_active(protocol::SCTP, sctp::state::ESTABLISHED));
+        assert!(!is_active(protocol::SCTP, tcp::state::ESTABLISHED));
     }
 }

@@ -1,5 +1,6 @@
 //! TCP's states as a balancer between the ends can know them (`ip_vs_proto_tcp.c`).
 
+pub use super::Side;
 use crate::time::ticks;
 use crate::wire::tcp::flags;
 
@@ -62,23 +63,15 @@ pub const DEFAULT_TIMEOUTS: [u32; STATES] = [
     ticks(120),
 ];
 
-/// Who sent the packet, and whether the other side is seen at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Side {
-    /// The client, of a conn whose replies pass here too.
-    Input = 0,
-    /// The real server.
-    Output = 1,
-    /// The client, of a conn whose replies go past here: gatewaying and ipip (NOOUTPUT).
-    InputOnly = 2,
-}
-
 /// The state after a packet with these flags (byte 13 of the TCP header). The first of RST, SYN,
 /// FIN, ACK that is set decides; none of them closes, and so does a number that is no state.
+/// `secure`: by the table of `secure_tcp`, in which an ACK of the real server establishes a
+/// half-open conn and one of the client does not; where replies go past here, which a client's ACK
+/// has to do for, a SYN makes SYNACK of most states.
 #[inline]
-pub fn next(state: u8, side: Side, tcp_flags: u8) -> u8 {
-    let row = &NEXT[side as usize][usize::from(EVENT[usize::from(tcp_flags & DECISIVE)])];
+pub fn next(state: u8, side: Side, tcp_flags: u8, secure: bool) -> u8 {
+    let event = usize::from(EVENT[usize::from(tcp_flags & DECISIVE)]);
+    let row = &NEXT[usize::from(secure)][side as usize][event];
     row.get(usize::from(state)).copied().unwrap_or(state::CLOSE)
 }
 
@@ -109,14 +102,15 @@ const EVENT: [u8; DECISIVE as usize + 1] = {
     rows
 };
 
-/// By side, event (RST, SYN, FIN, ACK, none) and state.
-const NEXT: [[[u8; STATES]; 5]; 3] = {
+/// By table (normal, secure), side, event (RST, SYN, FIN, ACK, none) and state: `tcp_states` and
+/// `tcp_states_dos`.
+const NEXT: [[[[u8; STATES]; 5]; 3]; 2] = {
     use self::state::{
         CLOSE as CL, CLOSE_WAIT as CW, ESTABLISHED as ES, FIN_WAIT as FW, LAST_ACK as LA,
-        LISTEN as LI, SYN_RECV as SR, SYN_SENT as SS, TIME_WAIT as TW,
+        LISTEN as LI, SYN_RECV as SR, SYN_SENT as SS, SYNACK as SA, TIME_WAIT as TW,
     };
     const NONE: [u8; STATES] = [CL; STATES];
-    [
+    let normal = [
         [
             // NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
             [CL, CL, CL, SR, CL, CL, CL, CL, CL, LI, SR],
@@ -139,7 +133,31 @@ const NEXT: [[[u8; STATES]; 5]; 3] = {
             [ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES],
             NONE,
         ],
-    ]
+    ];
+    let secure = [
+        [
+            [CL, CL, CL, SR, CL, CL, CL, CL, CL, LI, CL],
+            [SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SA],
+            [CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, SA],
+            [ES, ES, SS, SR, FW, TW, CL, CW, CL, LI, SA],
+            NONE,
+        ],
+        [
+            normal[1][0],
+            [SS, ES, SS, SA, SS, SS, SS, SS, SS, LI, SA],
+            normal[1][2],
+            normal[1][3],
+            NONE,
+        ],
+        [
+            normal[2][0],
+            [SA, ES, ES, SR, SA, SA, SA, SA, SA, SA, SA],
+            normal[2][2],
+            normal[2][3],
+            NONE,
+        ],
+    ];
+    [normal, secure]
 };
 
 #[cfg(test)]

@@ -299,7 +299,7 @@ fn reusable(conn: &Entry, mode: u8) -> bool {
 
 fn track(conn: &mut Entry, side: tcp::Side, segment: &Segment, around: &Around) {
     if segment.key.proto == protocol::TCP {
-        conn.state = tcp::next(conn.state, side, segment.flags);
+        conn.state = tcp::next(conn.state, side, segment.flags, false);
     }
     let timeouts = &around.control.settings.timeouts;
     conn.timeout = timeouts.timeout(segment.key.proto, conn.state);
