@@ -16,13 +16,13 @@ const LOCAL: u32 = 0xc0a8_0101;
 const MTU: u16 = 1500;
 
 /// A frame sent to the director and the frames that came out because of it.
-struct Exchange {
-    sent: Vec<u8>,
-    came: Vec<Vec<u8>>,
-    from_server: bool,
+pub(super) struct Exchange {
+    pub(super) sent: Vec<u8>,
+    pub(super) came: Vec<Vec<u8>>,
+    pub(super) from_server: bool,
 }
 
-fn exchanges(name: &str) -> Vec<Exchange> {
+pub(super) fn exchanges(name: &str) -> Vec<Exchange> {
     let path = format!("{}/tests/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect("the trace is there");
     let trace: serde_json::Value = serde_json::from_str(&text).expect("JSON");

@@ -14,6 +14,7 @@ pub mod icmp_related;
 pub mod ipip;
 pub mod link;
 pub mod masq;
+pub mod sctp;
 
 use crate::io::Packet;
 use crate::parse::Headers;
