@@ -24,6 +24,9 @@ pub mod proto;
 
 pub mod forward;
 
+// Payload that is read: FTP's control connection, SIP's Call-ID.
+pub mod app;
+
 pub mod punt;
 
 pub mod nexthop;
@@ -43,6 +46,7 @@ pub mod interface;
 pub mod limits;
 pub mod mailbox;
 pub mod prefetch;
+pub mod siphash;
 pub mod time;
 pub mod twin_ring;
 pub mod verdict;

@@ -43,6 +43,8 @@ named_enum! {
         BadIpChecksum = "bad_ip_checksum",
         /// Checksum of an ICMP error about a conn is wrong.
         BadIcmpChecksum = "bad_icmp_checksum",
+        /// TCP checksum of a packet whose payload a helper reads is wrong.
+        BadTcpChecksum = "bad_tcp_checksum",
         /// TCP or UDP header cut short or with a length that cannot be.
         BadL4Header = "bad_l4_header",
         /// Fragment of a datagram to or from a virtual service.
@@ -71,6 +73,8 @@ named_enum! {
         NextHopTimeout = "next_hop_timeout",
         /// No headroom in the packet's buffer for an outer header.
         NoHeadroom = "no_headroom",
+        /// No room in the packet's buffer, or in its length field, for what a helper puts in.
+        NoTailroom = "no_tailroom",
         /// Handed over by a worker whose snapshot differs for a moment, and of no conn here: begun
         /// here it would be on two workers as soon as the snapshots agree.
         Strayed = "strayed",

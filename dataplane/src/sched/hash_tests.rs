@@ -3,7 +3,7 @@
 use super::tests::{Counts, of_kind, overload, with_thresholds};
 use super::*;
 use crate::service::example::dest;
-use siphash::hsiphash;
+use crate::siphash::hsiphash;
 
 fn service_of(scheduling: impl Into<Scheduling>, dests: Vec<Dest>) -> Service {
     let Service { id, key, .. } = of_kind(SchedulerKind::Rr, &[]);

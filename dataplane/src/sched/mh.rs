@@ -2,9 +2,9 @@
 //! moves few others. The table is the kernel's bit by bit, so that a kernel director and this one
 //! send the same client to the same real server.
 
-use super::siphash::hsiphash;
 use super::{Asked, SchedFlags};
 use crate::service::{Dest, Service, gcd};
+use crate::siphash::hsiphash;
 use std::sync::Arc;
 
 /// Buckets (`CONFIG_IP_VS_MH_TAB_INDEX` 12).

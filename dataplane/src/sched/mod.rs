@@ -19,7 +19,6 @@ mod ovf;
 mod rr;
 mod sed;
 mod sh;
-mod siphash;
 mod twos;
 mod wlc;
 mod wrr;
