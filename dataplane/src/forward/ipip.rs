@@ -1,10 +1,9 @@
-//! IP in IP, RFC 2003 (`ip_vs_tunnel_xmit`).
+//! IPv4 in IPv4, RFC 2003: the plainest [`tunnel`](super::tunnel).
 
-use super::trimmed_ip;
-use crate::flow::protocol;
+use super::tunnel::four_in_four;
 use crate::io::Packet;
 use crate::parse::Headers;
-use crate::wire::ipv4::{self, Template};
+use crate::wire::ipv4;
 
 /// Bytes that the outer header adds: the tunnel's MTU is the next hop's less this.
 pub const OVERHEAD: u16 = ipv4::MIN_LEN as u16;
@@ -18,8 +17,8 @@ pub fn tunnel_mtu(mtu: u16) -> u16 {
 /// Takes one from the inner time to live, which must be more than 1, and puts an outer header from
 /// `local` to `rip` (host order) in front: TTL of the inner header after that, TOS of the inner.
 /// With an `id` the outer packet has it and may be fragmented on its way; without one it has DF and
-/// identification 0. `false`, and nothing changed but padding, if there is no headroom or the
-/// length does not fit 16 bits.
+/// identification 0. `false`, and nothing changed, if there is no headroom or the length does not
+/// fit 16 bits.
 #[inline]
 #[must_use]
 pub fn encapsulate<P: Packet>(
@@ -29,28 +28,7 @@ pub fn encapsulate<P: Packet>(
     rip: u32,
     id: Option<u16>,
 ) -> bool {
-    let inner_at = usize::from(headers.l3) + ipv4::MIN_LEN;
-    let Some(total_len) = headers.ip_len.checked_add(OVERHEAD) else { return false };
-    trimmed_ip(packet, headers);
-    if !packet.grow_front(ipv4::MIN_LEN) {
-        return false;
-    }
-    let frame = packet.bytes_mut();
-    // The Ethernet header moves to the new front; its old place becomes part of the outer header.
-    frame.copy_within(ipv4::MIN_LEN..inner_at, 0);
-    ipv4::decrement_ttl(&mut frame[inner_at..]);
-    let outer = Template {
-        tos: headers.tos,
-        total_len,
-        id: id.unwrap_or(0),
-        fragment: if id.is_none() { ipv4::DF } else { 0 },
-        ttl: headers.ttl - 1,
-        proto: protocol::IPIP,
-        src: local,
-        dst: rip,
-    };
-    outer.write(&mut frame[usize::from(headers.l3)..]);
-    true
+    four_in_four(packet, &headers.into(), local, rip, id)
 }
 
 #[cfg(test)]

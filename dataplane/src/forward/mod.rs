@@ -4,8 +4,8 @@
 //! The bytes equal those of Linux IPVS (`ip_vs_xmit.c`, `ip_vs_proto_tcp.c`, `ip_vs_proto_udp.c`,
 //! `icmp.c`, `ip_output.c` of Linux 6.1). A leaf gets the packet as it came and the headers that
 //! [`crate::parse`] found in it; it removes Ethernet padding first. Offsets in the headers stay
-//! good for every leaf that follows, with one exception: after [`ipip`] and [`icmp_error`] only
-//! `l3` and `vlan` still tell the truth, and after [`link`] nothing does.
+//! good for every leaf that follows, with one exception: after [`ipip`], [`tunnel`] and
+//! [`icmp_error`] only `l3` and `vlan` still tell the truth, and after [`link`] nothing does.
 
 pub mod fragment;
 pub mod gatewaying;
@@ -15,6 +15,7 @@ pub mod ipip;
 pub mod link;
 pub mod masq;
 pub mod sctp;
+pub mod tunnel;
 
 use crate::io::Packet;
 use crate::parse::Headers;

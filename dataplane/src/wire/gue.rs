@@ -10,12 +10,11 @@ pub const PROTOCOL: usize = 1;
 /// Offset of the flags, which name the optional fields.
 pub const FLAGS: usize = 2;
 
-/// The version: 0 here; 1 is an IP packet right behind UDP.
-pub const VERSION_MASK: u8 = 0xc0;
-/// A control message, no packet.
-pub const CONTROL: u8 = 0x20;
+/// Version and control bit: all 0 here. Version 1 is an IP packet right behind UDP; a control message
+/// is no packet.
+const VERSION_AND_CONTROL: u8 = 0xe0;
 /// Bits of the optional fields' length, in words of four bytes.
-pub const LEN_MASK: u8 = 0x1f;
+const LEN_MASK: u8 = 0x1f;
 
 /// In the flags: a word of private flags is the first optional field.
 pub const FLAG_PRIVATE: u16 = 0x0001;
@@ -26,8 +25,10 @@ pub const PRIVATE_REMCSUM: u32 = 0x8000_0000;
 /// Length of the private flags and the field of remote checksum offload.
 pub const REMCSUM_LEN: usize = 8;
 
-/// Length of the header, optional fields included.
+/// Length of the header, optional fields included; `None` if it is of another version or a control
+/// message.
 #[inline]
-pub fn header_len(version_and_len: u8) -> usize {
-    MIN_LEN + 4 * usize::from(version_and_len & LEN_MASK)
+pub fn header_len(version_and_len: u8) -> Option<usize> {
+    let len = MIN_LEN + 4 * usize::from(version_and_len & LEN_MASK);
+    (version_and_len & VERSION_AND_CONTROL == 0).then_some(len)
 }
