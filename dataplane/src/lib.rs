@@ -2,10 +2,10 @@
 //!
 //! A packet's way, in the order of the modules below: [`io`] gathers a window of frames, [`parse`]
 //! finds headers and flow key, [`owner`] says whose flow it is, [`conn`] looks the connection up,
-//! [`service`] and [`sched`] choose a destination for a new one, [`proto`] tracks its state,
-//! [`forward`] rewrites the headers, [`nexthop`] gives the MAC addresses. [`director`] names these
-//! stages in order and holds the branches; the others are its leaves. [`worker`] runs the director
-//! on one pinned thread.
+//! [`service`] and [`sched`] choose a destination for a new one, [`template`] remembers the choice
+//! for a persistent client, [`proto`] tracks its state, [`forward`] rewrites the headers,
+//! [`nexthop`] gives the MAC addresses. [`director`] names these stages in order and holds the
+//! branches; the others are its leaves. [`worker`] runs the director on one pinned thread.
 
 // The packet's way, in its order.
 pub mod io;
@@ -19,6 +19,8 @@ pub mod conn;
 pub mod service;
 
 pub mod sched;
+
+pub mod template;
 
 pub mod proto;
 

@@ -1,5 +1,6 @@
 //! Virtual services and destinations as workers see them: one immutable table a generation.
 
+pub mod persistence;
 mod table;
 mod thresholds;
 
