@@ -1,9 +1,11 @@
-//! Templates as a real kernel listed them, second by second (`tests/golden/leaf/persist_*.json`).
+//! Templates as a real kernel listed them, second by second (`tests/golden/leaf/persist_*.json` and
+//! others).
 //! What the director will do around the store is done here in little: services from ipvsadm's
 //! arguments, the destination that the kernel chose, conns with a timeout.
 
 use super::*;
 use crate::address::Family;
+use crate::app::sip::call_id;
 use crate::flow::protocol::{TCP, UDP};
 use crate::service::persistence::{
     Arrival, ClientMask, Persistence, Takes, child_port, is_valid, template_key, template_port,
@@ -19,6 +21,8 @@ use std::path::Path;
 struct Service {
     takes: Takes,
     persistence: Option<Persistence>,
+    /// Conns end with their first packet.
+    one_packet: bool,
     dests: HashMap<u8, (u16, u32)>,
 }
 
@@ -40,15 +44,28 @@ struct Replay {
     listings: u32,
 }
 
-/// Fields of an Ethernet, IPv4, TCP or UDP frame: protocol, source, destination, TCP's flags.
-type Frame = (u8, (IpAddr, u16), (IpAddr, u16), u8);
+/// What is read of an Ethernet, IPv4, TCP or UDP frame.
+struct Frame {
+    proto: u8,
+    source: (IpAddr, u16),
+    destination: (IpAddr, u16),
+    /// Of TCP.
+    flags: u8,
+    /// Of UDP.
+    payload: Vec<u8>,
+}
 
 fn frame(step: &Value) -> Frame {
     let bytes = from_hex(step["frame"].as_str().unwrap());
     let port = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
     let addr = |at: usize| IpAddr::from(<[u8; 4]>::try_from(&bytes[at..at + 4]).unwrap());
-    let flags = bytes.get(47).copied().unwrap_or(0);
-    (bytes[23], (addr(26), port(34)), (addr(30), port(36)), flags)
+    Frame {
+        proto: bytes[23],
+        source: (addr(26), port(34)),
+        destination: (addr(30), port(36)),
+        flags: bytes.get(47).copied().unwrap_or(0),
+        payload: bytes.get(42..).unwrap_or_default().to_vec(),
+    }
 }
 
 fn last_byte(addr: IpAddr) -> u8 {
@@ -63,7 +80,7 @@ fn option<'a>(args: &'a str, flag: &str) -> Option<&'a str> {
 fn takes(args: &str) -> Option<Takes> {
     let mark = option(args, "-f").map(|mark| Takes::Fwmark(mark.parse().unwrap()));
     mark.or_else(|| {
-        let (_, port) = option(args, "-t")?.split_once(':')?;
+        let (_, port) = option(args, "-t").or(option(args, "-u"))?.split_once(':')?;
         Some(Takes::Port(port.parse().unwrap()))
     })
 }
@@ -76,7 +93,8 @@ impl Replay {
     fn ipvsadm(&mut self, args: &str) {
         if args.starts_with("-A") && self.service.is_none() {
             let takes = takes(args).unwrap();
-            self.service = Some(Service { takes, persistence: None, dests: HashMap::new() });
+            let (one_packet, dests) = (args.contains(" -o "), HashMap::new());
+            self.service = Some(Service { takes, persistence: None, one_packet, dests });
         }
         if let Some(tcp) = option(args, "--set") {
             self.established = ticks(tcp.parse().unwrap());
@@ -87,7 +105,8 @@ impl Replay {
                 ClientMask::Netmask(mask.parse::<Ipv4Addr>().unwrap().to_bits())
             });
             let timeout = ticks(seconds.parse().unwrap());
-            service.persistence = Some(Persistence { timeout, mask, engine: None });
+            let engine = option(args, "--pe").map(|_| Engine::Sip);
+            service.persistence = Some(Persistence { timeout, mask, engine });
         }
         let Some(server) = option(args, "-r").filter(|_| takes(args) == Some(service.takes)) else {
             return;
@@ -113,16 +132,16 @@ impl Replay {
     }
 
     /// A client's packet that the kernel sent to `server`.
-    fn client_packet(&mut self, (proto, client, vip, flags): Frame, server: (IpAddr, u16)) {
-        let now = self.now();
-        let template = match self.conns.get(&client) {
+    fn client_packet(&mut self, packet: &Frame, server: (IpAddr, u16)) {
+        let template = match self.conns.get(&packet.source) {
             Some(conn) => conn.template,
-            None => match self.conn_begins(proto, client, vip, server) {
+            None => match self.conn_begins(packet, server) {
                 Some(template) => template,
                 None => return,
             },
         };
-        let timeout = match (proto, flags) {
+        let timeout = match (packet.proto, packet.flags) {
+            (UDP, _) if self.service.as_ref().is_some_and(|service| service.one_packet) => 0,
             (UDP, _) => ticks(300),
             (_, 0x02) => ticks(60),
             (_, 0x10) => {
@@ -132,59 +151,69 @@ impl Replay {
             (_, 0x04) => ticks(10),
             other => panic!("{other:?} is in no trace"),
         };
-        self.conns.insert(client, Conn { template, last_seen: now, timeout });
+        self.conns.insert(packet.source, Conn { template, last_seen: self.now(), timeout });
     }
 
     /// Joins the client's template, which must say what the kernel did, or makes one that does.
-    fn conn_begins(
-        &mut self,
-        proto: u8,
-        client: (IpAddr, u16),
-        vip: (IpAddr, u16),
-        server: (IpAddr, u16),
-    ) -> Option<TemplateId> {
-        let now = self.now();
+    fn conn_begins(&mut self, packet: &Frame, server: (IpAddr, u16)) -> Option<TemplateId> {
+        let (now, (vip, vport)) = (self.now(), packet.destination);
         let service = self.service.as_ref()?;
         let persistence = service.persistence.as_ref()?;
-        let at_mark = vip.0.to_string().starts_with("10.1.");
+        let at_mark = vip.to_string().starts_with("10.1.");
         let taken = match service.takes {
             Takes::Fwmark(_) => at_mark,
-            Takes::Port(port) => !at_mark && (port == vip.1 || port == 0 && vip.1 != 8080),
+            Takes::Port(port) => !at_mark && (port == vport || port == 0 && vport != 8080),
         };
         if !taken {
             return None;
         }
         let number = last_byte(server.0);
         let (rport, _) = service.dests[&number];
-        assert_eq!(child_port(service.takes, vip.1, rport), server.1);
-        let arrival = Arrival { proto, client: client.0, vip: vip.0, vport: vip.1 };
-        let key = template_key(service.takes, &arrival, persistence, None).unwrap();
+        assert_eq!(child_port(service.takes, vport, rport), server.1);
+        let arrival = Arrival { proto: packet.proto, client: packet.source.0, vip, vport };
+        let data = call_id(&packet.payload);
+        let key = template_key(service.takes, &arrival, persistence, data).unwrap();
         let joined = self.store.join(&key, now, |template| {
             let weight = service.dests.get(&(template.dest.0 as u8 + 10)).map(|dest| dest.1);
             is_valid(weight, self.expire_quiescent)
         });
         if let Join::Joined(template) = joined {
-            assert_eq!(template.addr, server.0, "the server of {client:?}");
+            assert_eq!(template.addr, server.0, "the server of {:?}", packet.source);
             return Some(template.id);
         }
         let new = NewTemplate {
             dest: DestId(u32::from(number) - 10),
             addr: server.0,
-            port: template_port(service.takes, vip.1, rport),
+            port: template_port(service.takes, vport, rport),
             flags: ConnFlags::empty(),
             timeout: persistence.timeout,
         };
         Some(self.store.create(&key, &new, now).unwrap().id)
     }
 
-    /// The lines of `ipvsadm -Lnc` that are templates'.
-    fn compare(&mut self, out: &[Value]) {
+    /// The lines of `ipvsadm -Lnc`, with `--persistent-conn` or not, that templates make.
+    fn lines(&self, with_data: bool) -> Vec<String> {
+        let (mut lines, mut cursor) = (Vec::new(), Cursor::all());
+        let mut copy = |template: &Template, data: &[u8]| {
+            let mut line = line(template);
+            if with_data && template.engine == Some(Engine::Sip) {
+                line += &format!(" {:<18} {}", "sip", String::from_utf8_lossy(data));
+            }
+            lines.push(line);
+            Fate::Keep
+        };
+        while self.store.visit(&mut cursor, 5, self.now(), &mut copy) != Step::Done {}
+        lines.sort();
+        lines
+    }
+
+    /// The lines of a listing that are templates'.
+    fn compare(&mut self, out: &[Value], with_data: bool) {
         let lines = out.iter().map(|line| line.as_str().unwrap());
         let is_template = |line: &&str| line.contains(" NONE ") || line.contains(" ASSURED ");
         let mut expected: Vec<_> = lines.filter(is_template).map(str::to_string).collect();
         expected.sort();
-        let mut shown: Vec<String> = listing(&self.store, self.now()).iter().map(line).collect();
-        shown.sort();
+        let shown = self.lines(with_data);
         // The kernel's timer wheel is coarse: what is due may be listed some seconds longer.
         expected.retain(|line| !line.contains(" 00:00 ") || shown.contains(line));
         assert_eq!(shown, expected, "at {} s", self.clock);
@@ -210,16 +239,17 @@ impl Replay {
         match step["op"].as_str().unwrap() {
             "wait" => self.clock += step["s"].as_f64().unwrap(),
             "sysctl" => self.expire_quiescent = step["value"] == 1,
-            "send" if step["port"] == "c" && matches!(frame(step).0, TCP | UDP) => {
+            "send" if step["port"] == "c" && matches!(frame(step).proto, TCP | UDP) => {
                 self.end_conns();
                 let forwarded = next.filter(|next| next["port"] == "s").expect("all are forwarded");
-                self.client_packet(frame(step), frame(forwarded).2);
+                self.client_packet(&frame(step), frame(forwarded).destination);
             }
-            "ipvsadm" if step["rc"] == 0 => {
+            "ipvsadm" if step["rc"] == 0 && step["where"] != "backup" => {
                 self.clock = step["t"].as_f64().unwrap();
                 self.end_conns();
                 match step["args"].as_str().unwrap() {
-                    "-Lnc" => self.compare(out),
+                    "-Lnc" => self.compare(out, false),
+                    "-Lnc --persistent-conn" => self.compare(out, true),
                     "-Ln --persistent-conn" => self.compare_counts(out),
                     args => self.ipvsadm(args),
                 }
@@ -269,7 +299,7 @@ fn replay(name: &str) -> u32 {
 #[cfg_attr(miri, ignore)]
 fn templates_are_as_the_kernel_listed_them() {
     for (name, listings) in [
-        ("persist_basic", 2),
+        ("persist_basic", 3),
         ("persist_control", 12),
         ("persist_expiry", 11),
         ("persist_netmask", 1),
@@ -277,6 +307,7 @@ fn templates_are_as_the_kernel_listed_them() {
         ("persist_retry", 7),
         ("persist_same_end", 8),
         ("fwmark_basic", 2),
+        ("sync_sip_pe", 2),
     ] {
         assert_eq!(replay(name), listings, "{name}");
     }
