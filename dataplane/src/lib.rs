@@ -1,11 +1,12 @@
 //! Everything a packet meets, as a library without threads, globals or system calls.
 //!
 //! A packet's way, in the order of the modules below: [`io`] gathers a window of frames, [`parse`]
-//! finds headers and flow key, [`owner`] says whose flow it is, [`conn`] looks the connection up,
-//! [`service`] and [`sched`] choose a destination for a new one, [`template`] remembers the choice
-//! for a persistent client, [`proto`] tracks its state, [`forward`] rewrites the headers,
-//! [`nexthop`] gives the MAC addresses. [`director`] names these stages in order and holds the
-//! branches; the others are its leaves. [`worker`] runs the director on one pinned thread.
+//! finds headers and flow key, [`owner`] says whose flow it is ([`fragments`] which flow a fragment
+//! is of), [`conn`] looks the connection up, [`service`] and [`sched`] choose a destination for a
+//! new one, [`template`] remembers the choice for a persistent client, [`proto`] tracks its state,
+//! [`forward`] rewrites the headers, [`nexthop`] gives the MAC addresses. [`director`] names these
+//! stages in order and holds the branches; the others are its leaves. [`worker`] runs the director
+//! on one pinned thread.
 
 // The packet's way, in its order.
 pub mod io;
@@ -13,6 +14,8 @@ pub mod io;
 pub mod parse;
 
 pub mod owner;
+
+pub mod fragments;
 
 pub mod conn;
 

@@ -49,6 +49,24 @@ named_enum! {
         BadL4Header = "bad_l4_header",
         /// Fragment of a datagram to or from a virtual service.
         Fragment = "fragment",
+        /// Fragment that shares some bytes with one before it; with it all of its datagram that follows.
+        FragmentOverlap = "fragment_overlap",
+        /// Fragment that brings nothing but bytes that arrived before.
+        FragmentDuplicate = "fragment_duplicate",
+        /// First fragment without the whole L4 header, or a later one within it (RFC 1858, RFC 3128).
+        FragmentTiny = "fragment_tiny",
+        /// Fragment that ends beyond the largest datagram.
+        FragmentTooLong = "fragment_too_long",
+        /// Fragment that is empty, or not the last and no multiple of 8 bytes long.
+        FragmentBadLength = "fragment_bad_length",
+        /// Fragment that contradicts the last one about where the datagram ends.
+        FragmentBadEnd = "fragment_bad_end",
+        /// Fragment of a datagram in too many pieces.
+        FragmentTooMany = "fragment_too_many",
+        /// Fragment that waited for the first until newer ones needed the room.
+        FragmentCacheFull = "fragment_cache_full",
+        /// Fragment that waited for the first, which did not come.
+        FragmentTimeout = "fragment_timeout",
         /// Time to live ran out here; the sender gets time-exceeded.
         TtlExceeded = "ttl_exceeded",
         /// Larger than the next hop's MTU with DF set; the sender gets fragmentation-needed.
