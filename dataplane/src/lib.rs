@@ -31,6 +31,7 @@ pub mod forward;
 
 // Payload that is read: FTP's control connection, SIP's Call-ID.
 pub mod app;
+pub mod expect;
 
 pub mod punt;
 

@@ -93,3 +93,11 @@ pub const MAX_HELD_FRAGMENTS: usize = 512;
 pub const MAX_HELD_FRAGMENTS_PER_SET: usize = 128;
 /// See [`MAX_HELD_FRAGMENTS`].
 pub const MAX_HELD_FRAGMENTS_PER_DATAGRAM: usize = 64;
+
+/// Shards of the store of announced data connections, and room of each: 16,384 in all.
+pub const EXPECT_SHARDS: usize = 64;
+/// See [`EXPECT_SHARDS`].
+pub const EXPECT_PER_SHARD: usize = 256;
+
+/// Announced data connections of one client's address; with one more the oldest gives way.
+pub const EXPECT_PER_CLIENT: usize = 64;

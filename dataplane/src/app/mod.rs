@@ -2,7 +2,7 @@
 //!
 //! Of an FTP control connection to a masq destination: [`ftp`] finds where a data conn is announced,
 //! [`edit`] puts the virtual address in place of the real server's, [`seq`] keeps both ends' sequence
-//! numbers true after an edit that changed a length.
+//! numbers true after an edit that changed a length. What was announced goes to [`crate::expect`].
 //! Of a SIP message: [`sip`] finds the Call-ID, which persistence goes by.
 //!
 //! All are pure functions of bytes; the director decides when to ask them. A packet of a conn with a

@@ -1,9 +1,11 @@
 //! What holds for every frame that the parser takes.
 
+#[path = "edits.rs"]
+mod edits;
 #[path = "related.rs"]
 mod related;
 
-use dataplane::flow::{Direction, FlowKey};
+use dataplane::flow::{Direction, FlowKey, protocol};
 use dataplane::forward::icmp_error::{self, IcmpError};
 use dataplane::forward::{self, fragment, gatewaying, ipip, link, masq};
 use dataplane::ids::PortId;
@@ -85,6 +87,9 @@ fn check_flow(frame: &[u8], headers: &Headers) {
     assert!(l4 >= l3 + 20 && l4 < l3 + usize::from(headers.ip_len));
     assert!(l3 + usize::from(headers.ip_len) <= frame.len());
     check_error(frame, headers);
+    if headers.key.proto == protocol::TCP {
+        edits::check(frame, headers);
+    }
     if headers.ttl > 2 {
         check_masq(frame, headers);
         check_tunnel(frame, headers);
