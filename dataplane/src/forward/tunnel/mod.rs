@@ -22,7 +22,7 @@ use crate::address::Family;
 use crate::flow::protocol;
 use crate::io::Packet;
 use crate::wire::ipv4::{self, Template};
-use crate::wire::put16;
+use crate::wire::{ethernet, put16};
 
 /// Takes one from the inner time to live, which must be more than 1, and puts the outer header in
 /// front; Ethernet padding goes.
@@ -120,7 +120,13 @@ fn make_room<P: Packet>(packet: &mut P, inner: &Inner, room: usize) -> bool {
     if packet.bytes().len() > end {
         packet.truncate(end);
     }
-    packet.bytes_mut().copy_within(room..room + l3, 0);
+    let frame = packet.bytes_mut();
+    if l3 == ethernet::HEADER_LEN {
+        // A constant length is moved without a call.
+        frame.copy_within(room..room + ethernet::HEADER_LEN, 0);
+    } else {
+        frame.copy_within(room..room + l3, 0);
+    }
     true
 }
 
