@@ -1,13 +1,16 @@
 //! From bytes to headers and flow key, or to the reason why not. Any bytes: nothing here panics.
 //!
 //! A plain TCP or UDP packet costs its first cache line and no more: addresses, ports and TCP flags
-//! all lie in the first 48 bytes of an untagged frame. L4 checksums are not looked at: a wrong one
+//! all lie in the first 48 bytes of an untagged frame; of an IPv6 one in the first 68. L4 checksums are not looked at: a wrong one
 //! stays wrong on its way through (as in the kernel), and the end drops it.
 
 mod icmp;
+mod icmpv6;
 mod ipv4;
 mod ipv6;
+mod l4;
 mod plain;
+mod plain6;
 
 use crate::address::Address;
 use crate::flow::{FlowKey, protocol};
@@ -27,7 +30,8 @@ pub struct Headers<A = u32> {
     pub l3: u8,
     /// Offset of the L4 header in the frame, behind IPv4 options and IPv6 extension headers.
     pub l4: u8,
-    /// What moves the protocol's state machine: TCP's flags byte, 0 for UDP.
+    /// What moves the protocol's state machine: TCP's flags byte, SCTP's
+    /// [event](crate::proto::sctp::Event), 0 for UDP.
     pub event: u8,
     /// Time to live, or hop limit.
     pub ttl: u8,
@@ -62,19 +66,19 @@ pub struct IcmpHeaders<A = u32> {
     /// Whether the error is about an IP-in-IP packet whose own packet, as far as it is quoted, is
     /// TCP or UDP: then [`Self::quoted`] and [`Self::quoted_l4`] are about that inner packet.
     pub tunnelled: bool,
-    quoted_l4: u8,
+    quoted_l4: u16,
 }
 
 impl<A: Address> IcmpHeaders<A> {
-    /// For an error about a flow (types 3, 4 and 11): the key as the quoted packet carries it, so
-    /// the *sender* of that packet is its `src`. Ports are 0 unless it is TCP or UDP.
+    /// For an error about a flow (types 3, 4 and 11, of ICMPv6 all below 128): the key as the quoted packet carries it, so
+    /// the *sender* of that packet is its `src`. Ports are 0 unless it is TCP, UDP or SCTP.
     #[inline]
     pub fn quoted(&self) -> Option<FlowKey<A>> {
         (self.quoted_l4 != 0).then_some(self.quoted)
     }
 
     /// The key that packets of the flow which the error is about carry *towards* whoever sent the
-    /// quoted packet, for TCP and UDP: by it the flow's conn and owner are found, since an error
+    /// quoted packet, for TCP, UDP and SCTP: by it the flow's conn and owner are found, since an error
     /// goes that way too. An error about a tunnel's outer packet comes back to the director itself;
     /// the inner packet is the flow's own, so its key is taken as it is (`ip_vs_in_icmp`).
     #[inline]
@@ -114,14 +118,16 @@ pub struct FragmentHeaders<A = u32> {
 pub enum Content<A> {
     /// A whole packet of a protocol with ports.
     Flow(Headers<A>),
-    /// One of TCP or UDP whose header ends after the ports, so `event` is 0: IPVS counts such a
+    /// One of TCP, UDP or SCTP whose header ends after the ports, so `event` is 0: IPVS counts such a
     /// packet for the conn it belongs to and then drops it; it never opens one.
     /// [`DropReason::BadL4Header`].
     CutFlow(Headers<A>),
     /// AH or ESP, which ride on the conn of their key exchange: `key` is that of ISAKMP between the
-    /// same ends, UDP from port 500 to port 500 (`ip_vs_proto_ah_esp.c`).
+    /// same ends, UDP from port 500 to port 500 (`ip_vs_proto_ah_esp.c`). In IPv6 ESP alone: there AH
+    /// is an extension header like others (`ipv6_find_hdr`), and what follows it counts.
     Riding(Headers<A>),
-    /// A whole ICMP or ICMPv6 message.
+    /// A whole ICMP or ICMPv6 message; those of neighbour discovery and multicast listeners are
+    /// [`Parsed::Other`].
     Icmp(IcmpHeaders<A>),
     /// A fragment.
     Fragment(FragmentHeaders<A>),
@@ -166,21 +172,30 @@ impl<A> Content<A> {
     }
 }
 
-/// Reads the headers of a frame. IPv4 headers must be true in lengths and checksum, and the L4
-/// header must be there: what the kernel's `ip_rcv` and protocol handlers drop is dropped.
+/// Reads the headers of a frame. IP headers must be true in lengths and checksum, and the L4 header
+/// must be there: what the kernel's `ip_rcv`, `ipv6_rcv` and protocol handlers drop is dropped.
 #[inline]
 pub fn parse(frame: &[u8]) -> Parsed {
-    match parse_plain(frame) {
-        Some(headers) => Parsed::V4(Content::Flow(headers)),
+    if let Some(headers) = parse_plain(frame) {
+        return Parsed::V4(Content::Flow(headers));
+    }
+    match parse_plain6(frame) {
+        Some(headers) => Parsed::V6(Content::Flow(headers)),
         None => parse_any(frame),
     }
 }
 
-/// What [`parse`] says of an untagged TCP or UDP packet without IP options, whole and all true;
-/// `None` for all others. Who treats nearly all packets alike asks this first.
+/// What [`parse`] says of an untagged TCP or UDP packet over IPv4 without options, whole and all
+/// true; `None` for all others. Who treats nearly all packets alike asks this first.
 #[inline(always)]
 pub fn parse_plain(frame: &[u8]) -> Option<Headers> {
     plain::parse(frame)
+}
+
+/// The same of IPv6 without extension headers.
+#[inline(always)]
+pub fn parse_plain6(frame: &[u8]) -> Option<Headers<u128>> {
+    plain6::parse(frame)
 }
 
 /// The same, without the short way for plain packets: what that is held to.
@@ -190,7 +205,7 @@ pub fn parse_any(frame: &[u8]) -> Parsed {
     };
     match link.ethertype {
         ethertype::IPV4 => ipv4::parse(frame, link),
-        ethertype::IPV6 => ipv6::parse(&frame[link.payload.into()..], link.vlan),
+        ethertype::IPV6 => ipv6::parse(frame, link),
         ethertype::ARP => Parsed::Other(PuntClass::Neighbor, link.vlan),
         _ => Parsed::Other(PuntClass::Rest, link.vlan),
     }
@@ -198,3 +213,5 @@ pub fn parse_any(frame: &[u8]) -> Parsed {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests6;

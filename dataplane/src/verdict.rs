@@ -37,15 +37,19 @@ named_enum! {
         NotOurMac = "not_our_mac",
         /// Tagged with a VLAN that no interface is configured for.
         UnknownVlan = "unknown_vlan",
-        /// IPv4 header shorter than it says, or lengths that contradict each other.
+        /// IP header shorter than it says, or lengths that contradict each other.
         BadIpHeader = "bad_ip_header",
         /// IPv4 header checksum is wrong.
         BadIpChecksum = "bad_ip_checksum",
+        /// IPv6 packet that is longer than its length field could say (RFC 2675).
+        Jumbogram = "jumbogram",
+        /// More IPv6 extension headers, or longer ones, than are followed.
+        ExtHeaders = "ext_headers",
         /// Checksum of an ICMP error about a conn is wrong.
         BadIcmpChecksum = "bad_icmp_checksum",
         /// TCP checksum of a packet whose payload a helper reads is wrong.
         BadTcpChecksum = "bad_tcp_checksum",
-        /// TCP or UDP header cut short or with a length that cannot be.
+        /// TCP, UDP, SCTP or ICMP header cut short or with a length that cannot be.
         BadL4Header = "bad_l4_header",
         /// Fragment of a datagram to or from a virtual service.
         Fragment = "fragment",

@@ -1,12 +1,12 @@
 //! NAT: the destination's address and port inwards, the source's outwards (`ip_vs_nat_xmit`,
-//! `tcp_dnat_handler`, `udp_snat_handler` and their twins).
+//! `tcp_dnat_handler`, `udp_snat_handler` and their twins; SCTP is in [`super::sctp`]).
 //!
 //! All checksums are adjusted by the difference, so a wrong one stays wrong by as much. One
 //! exception: a UDP datagram without a checksum gets one, as from the kernel. It covers the
 //! datagram by its own length; the kernel takes all bytes of the packet, which makes a wrong
 //! checksum where bytes follow the datagram.
 
-use super::trimmed_ip;
+use super::{sctp, trimmed_ip};
 use crate::flow::protocol;
 use crate::io::Packet;
 use crate::parse::Headers;
@@ -32,8 +32,9 @@ pub fn inbound<A: IpHeader, P: Packet>(
 ) {
     let (ip, l4) = parts(packet, headers);
     rip.put(ip, A::DST);
-    put16(l4, tcp::DPORT, rport);
-    finish(ip, l4, headers, l3_delta, l4_delta);
+    A::take_hop(ip, l3_delta);
+    let port = Port { at: tcp::DPORT, new: rport, of_sctp: sctp::inbound };
+    finish::<A>(ip, l4, headers.key.proto, &port, l4_delta);
 }
 
 /// Real server to client: the source RIP:RPORT becomes `vip`:`vport`, with the conn's [`deltas`]
@@ -47,8 +48,9 @@ pub fn outbound<A: IpHeader, P: Packet>(
 ) {
     let (ip, l4) = parts(packet, headers);
     vip.put(ip, A::SRC);
-    put16(l4, tcp::SPORT, vport);
-    finish(ip, l4, headers, checksum::negate(l3_delta), checksum::negate(l4_delta));
+    A::take_hop(ip, checksum::negate(l3_delta));
+    let port = Port { at: tcp::SPORT, new: vport, of_sctp: sctp::outbound };
+    finish::<A>(ip, l4, headers.key.proto, &port, checksum::negate(l4_delta));
 }
 
 /// Client to real server, AH or ESP: the address alone, as `ip_vs_proto_ah_esp.c` has no handler for
@@ -87,21 +89,32 @@ fn parts<'a, A: IpHeader, P: Packet>(
     (head, &mut rest[options_len..])
 }
 
-/// Time to live and checksums, after addresses and ports are written.
+/// The port that changes.
+struct Port {
+    /// Its offset in TCP's and UDP's header.
+    at: usize,
+    new: u16,
+    /// What changes SCTP's, checksum included.
+    of_sctp: fn(&mut [u8], u16) -> bool,
+}
+
+/// Port and checksum of the L4 header, after the address is written.
 #[inline(always)]
-fn finish<A: IpHeader>(
-    ip: &mut [u8],
-    l4: &mut [u8],
-    headers: &Headers<A>,
-    l3_delta: Delta,
-    l4_delta: Delta,
-) {
-    A::take_hop(ip, l3_delta);
-    if headers.key.proto == protocol::TCP {
-        let check = checksum::adjust(be16(l4, tcp::CHECKSUM), l4_delta);
-        put16(l4, tcp::CHECKSUM, check);
-    } else {
-        finish_udp::<A>(ip, l4, l4_delta);
+fn finish<A: IpHeader>(ip: &[u8], l4: &mut [u8], proto: u8, port: &Port, l4_delta: Delta) {
+    match proto {
+        protocol::TCP => {
+            put16(l4, port.at, port.new);
+            let check = checksum::adjust(be16(l4, tcp::CHECKSUM), l4_delta);
+            put16(l4, tcp::CHECKSUM, check);
+        }
+        protocol::UDP => {
+            put16(l4, port.at, port.new);
+            finish_udp::<A>(ip, l4, l4_delta);
+        }
+        _ => {
+            let whole = (port.of_sctp)(l4, port.new);
+            debug_assert!(whole, "the parser has seen a common header");
+        }
     }
 }
 

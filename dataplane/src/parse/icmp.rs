@@ -1,7 +1,7 @@
 //! ICMP, and the packet that an error quotes.
 
 use super::IcmpHeaders;
-use super::ipv4::PORTS_LEN;
+use super::l4::PORTS_LEN;
 use crate::flow::{FlowKey, protocol};
 use crate::verdict::DropReason;
 use crate::wire::ethernet::Link;
@@ -18,7 +18,8 @@ pub(super) fn parse(ip: &[u8], header_len: usize, link: Link) -> Result<IcmpHead
     let outer = if about_conn { quoted(quote) } else { None };
     let inner = outer.and_then(|outer| tunnelled(quote, outer));
     let (quoted, header_lens) = inner.or(outer).unwrap_or_default();
-    let quoted_l4 = if header_lens == 0 { 0 } else { l4 + icmp::HEADER_LEN as u8 + header_lens };
+    let quoted_at = u16::from(l4) + icmp::HEADER_LEN as u16 + u16::from(header_lens);
+    let quoted_l4 = if header_lens == 0 { 0 } else { quoted_at };
     Ok(IcmpHeaders {
         src: ipv4::src(ip),
         dst: ipv4::dst(ip),

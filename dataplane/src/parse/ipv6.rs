@@ -1,46 +1,79 @@
-//! IPv6: no service takes it, so all that matters is the class it is punted with.
+//! IPv6 and its extension headers.
 
-use super::Parsed;
-use crate::flow::protocol;
+use super::{Content, FragmentHeaders, Headers, Parsed, icmpv6, l4};
+use crate::flow::{FlowKey, protocol};
 use crate::punt;
-use crate::verdict::{DropReason, PuntClass};
-use crate::wire::be16;
+use crate::verdict::DropReason;
+use crate::wire::ethernet::Link;
+use crate::wire::ipv6::{self, Chain, ChainError};
 
-const HEADER_LEN: usize = 40;
-const NEXT_HEADER: usize = 6;
-/// Next-header values of RFC 8200 and RFC 4443.
+/// The next header of hop-by-hop options, which alone may say how long a packet without a payload
+/// length is (RFC 2675).
 const HOP_BY_HOP: u8 = 0;
-const ICMPV6: u8 = 58;
 
-/// The punt class of the packet in `ip`. Extension headers but hop-by-hop make it the rest.
-pub(super) fn parse(ip: &[u8], vlan: u16) -> Parsed {
-    let Some(head) = ip.first_chunk::<HEADER_LEN>() else {
-        return Parsed::Drop(DropReason::BadIpHeader);
-    };
-    let (next, l4) = skip_hop_by_hop(head[NEXT_HEADER], &ip[HEADER_LEN..]);
-    Parsed::Other(class(next, l4), vlan)
+/// Reads an IPv6 frame, or says why it is dropped.
+pub(super) fn parse(frame: &[u8], link: Link) -> Parsed {
+    content(&frame[link.payload.into()..], link).unwrap_or_else(Parsed::Drop)
 }
 
-/// Multicast listener reports come behind a hop-by-hop header (RFC 3810 section 5).
-fn skip_hop_by_hop(next: u8, payload: &[u8]) -> (u8, &[u8]) {
-    match payload {
-        [after, len, ..] if next == HOP_BY_HOP => {
-            (*after, payload.get((usize::from(*len) + 1) * 8..).unwrap_or(&[]))
-        }
-        _ => (next, payload),
+fn content(bytes: &[u8], link: Link) -> Result<Parsed, DropReason> {
+    let ip = checked_packet(bytes)?;
+    let chain = ipv6::chain(ip).map_err(|error| match error {
+        ChainError::Cut => DropReason::BadIpHeader,
+        ChainError::TooLong => DropReason::ExtHeaders,
+    })?;
+    let (headers, l4) = (headers(ip, &chain, link), &ip[chain.len..]);
+    if let Some(fragment) = chain.fragment {
+        return Ok(Parsed::V6(Content::Fragment(self::fragment(headers, fragment, l4))));
+    }
+    Ok(match chain.proto {
+        proto if protocol::has_ports(proto) => Parsed::V6(l4::flow(headers, l4)?),
+        protocol::ICMPV6 => icmpv6::parse(&headers, l4)?,
+        // AH is an extension header, behind which the flow shows.
+        protocol::ESP => Parsed::V6(l4::riding(headers)),
+        proto => Parsed::Other(punt::class_of_protocol(proto), link.vlan),
+    })
+}
+
+/// The packet without Ethernet padding (`ip6_rcv_core`).
+fn checked_packet(bytes: &[u8]) -> Result<&[u8], DropReason> {
+    let head = bytes.first_chunk::<{ ipv6::HEADER_LEN }>().ok_or(DropReason::BadIpHeader)?;
+    let payload_len = ipv6::payload_len(head);
+    if ipv6::version(head) != 6 {
+        return Err(DropReason::BadIpHeader);
+    }
+    if payload_len == 0 && head[ipv6::NEXT_HEADER] == HOP_BY_HOP {
+        return Err(DropReason::Jumbogram);
+    }
+    let total = payload_len.checked_add(ipv6::HEADER_LEN as u16).ok_or(DropReason::BadIpHeader)?;
+    bytes.get(..total.into()).ok_or(DropReason::BadIpHeader)
+}
+
+/// All but ports and event.
+fn headers(ip: &[u8], chain: &Chain, link: Link) -> Headers<u128> {
+    let (src, dst, proto) = (ipv6::src(ip), ipv6::dst(ip), chain.proto);
+    Headers {
+        key: FlowKey { src, dst, sport: 0, dport: 0, proto },
+        vlan: link.vlan,
+        ip_len: ip.len() as u16,
+        l3: link.payload,
+        // At most 18 + 40 + EXT_HEADERS_LEN.
+        l4: link.payload + chain.len as u8,
+        event: 0,
+        ttl: ip[ipv6::HOP_LIMIT],
+        tos: ipv6::traffic_class(ip),
+        df: true,
     }
 }
 
-fn class(next: u8, l4: &[u8]) -> PuntClass {
-    match (next, l4) {
-        // Listener query, report, done; router and neighbour solicitation and advertisement,
-        // redirect; listener report version 2.
-        (ICMPV6, [130..=137 | 143, ..]) => PuntClass::Neighbor,
-        (ICMPV6, _) => PuntClass::Icmp,
-        (protocol::TCP | protocol::UDP, [_, _, _, _, ..]) => {
-            let flags = if next == protocol::TCP { l4.get(13).copied().unwrap_or(0) } else { 0 };
-            punt::class_of_ports(next, be16(l4, 0), be16(l4, 2), flags)
-        }
-        _ => punt::class_of_protocol(next),
-    }
+/// A fragment, whose protocol is what the fragment header names: in all fragments of the datagram the
+/// same, an extension header's perhaps.
+fn fragment(
+    headers: Headers<u128>,
+    fragment: ipv6::Fragment,
+    payload: &[u8],
+) -> FragmentHeaders<u128> {
+    let ipv6::Fragment { id, offset, more } = fragment;
+    let headers = if offset == 0 { l4::first_fragment(headers, payload) } else { headers };
+    FragmentHeaders { headers, id, offset, more }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::proto::sctp::Event;
 use crate::testing::{Frame, from_hex};
 use crate::wire::tcp::flags;
 
@@ -225,26 +226,46 @@ fn an_error_is_found_by_the_quoted_flow_reversed_and_a_tunnels_by_the_inner_one_
 }
 
 #[test]
-fn what_is_not_ipv4_is_punted_with_its_class() {
+fn what_is_not_ip_is_punted_with_its_class() {
     let punted = |ethertype: &str, rest: &str| {
         parse(&from_hex(&format!("020000000d01020000000c01{ethertype}{rest}")))
-    };
-    let v6 = |next: &str, l4: &str| {
-        let addresses = "20".repeat(32);
-        punted("86dd", &format!("60000000 0008 {next} ff {addresses} {l4}"))
     };
     assert_eq!(punted("0806", ""), Parsed::Other(PuntClass::Neighbor, 0));
     assert_eq!(punted("8100 0005 0806", ""), Parsed::Other(PuntClass::Neighbor, 5));
     assert_eq!(punted("88cc", ""), Parsed::Other(PuntClass::Rest, 0));
     assert_eq!(punted("8100 0005 8100 0006", ""), Parsed::Other(PuntClass::Rest, 5));
-    assert_eq!(v6("3a", "87"), Parsed::Other(PuntClass::Neighbor, 0), "solicitation");
-    assert_eq!(v6("3a", "80"), Parsed::Other(PuntClass::Icmp, 0), "echo");
-    let mld = "3a00050200000000 8f";
-    assert_eq!(v6("00", mld), Parsed::Other(PuntClass::Neighbor, 0), "listener report");
-    assert_eq!(v6("06", "00b3 8000"), Parsed::Other(PuntClass::Control, 0), "BGP");
-    assert_eq!(v6("11", "8000 0ec8"), Parsed::Other(PuntClass::Control, 0), "BFD");
-    assert_eq!(v6("70", ""), Parsed::Other(PuntClass::Control, 0), "VRRP");
-    assert_eq!(v6("06", "0050 00"), Parsed::Other(PuntClass::Rest, 0), "cut");
-    assert_eq!(v6("2c", "00"), Parsed::Other(PuntClass::Rest, 0), "fragment");
-    assert_eq!(punted("86dd", "60"), Parsed::Drop(DropReason::BadIpHeader));
+}
+
+#[test]
+fn sctp_is_a_flow_whose_header_may_be_cut_after_the_ports() {
+    let of = |len: usize| {
+        let mut l4 = vec![0; len];
+        l4[..4].copy_from_slice(&[0x0f, 0xa0, 0, 53]);
+        // The first chunk's type.
+        l4.iter_mut().skip(12).take(1).for_each(|kind| *kind = 1);
+        parse(&Frame::raw(1, 2, 132, &l4).build())
+    };
+    let key = FlowKey { src: 1, dst: 2, sport: 4000, dport: 53, proto: 132 };
+    for len in 4..20 {
+        match of(len) {
+            Parsed::V4(Content::CutFlow(headers)) if len < 12 => assert_eq!(headers.key, key),
+            Parsed::V4(Content::Flow(headers)) if len >= 12 => {
+                let event = if len < 16 { Event::NoChunk } else { Event::Init };
+                assert_eq!((headers.key, headers.event), (key, event as u8));
+            }
+            other => panic!("{len} bytes: {other:?}"),
+        }
+    }
+    let cut = parse(&Frame::raw(1, 2, 132, &[0; 3]).build());
+    assert_eq!(cut, Parsed::Drop(DropReason::BadL4Header));
+}
+
+#[test]
+fn ah_and_esp_ride_on_the_flow_of_their_key_exchange() {
+    for proto in [50, 51] {
+        let frame = Frame::raw(CLIENT, VIP, proto, &[7; 40]).ip_options(&[1; 4]).build();
+        let Parsed::V4(Content::Riding(headers)) = parse(&frame) else { panic!("{proto}") };
+        let key = FlowKey { src: CLIENT, dst: VIP, sport: 500, dport: 500, proto: 17 };
+        assert_eq!((headers.key, headers.l4, headers.ip_len), (key, 38, 64));
+    }
 }

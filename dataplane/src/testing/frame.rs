@@ -1,15 +1,18 @@
 //! Frames for tests, built field by field and summed by the naive oracle.
 
+mod v6;
+
 use super::verify::naive_checksum;
 use crate::wire::tcp::flags;
+use v6::V6;
 
 /// The client side's MAC address in the oracle's topology.
 pub const MAC_CLIENT: [u8; 6] = [2, 0, 0, 0, 0x0c, 1];
 /// The director's MAC address towards clients in the oracle's topology.
 pub const MAC_DIRECTOR: [u8; 6] = [2, 0, 0, 0, 0x0d, 1];
 
-/// An IPv4 frame in the making. Addresses and ports are host order; without further word it is
-/// untagged, from client to director, TTL 64, ID 0, no DF, with right checksums.
+/// A frame in the making, of IPv4 or IPv6. Addresses and ports are host order; without further word
+/// it is untagged, from client to director, TTL 64, ID 0, no DF, with right checksums.
 #[derive(Debug, Clone)]
 pub struct Frame {
     macs: ([u8; 6], [u8; 6]),
@@ -20,6 +23,7 @@ pub struct Frame {
     ttl: u8,
     src: u32,
     dst: u32,
+    v6: Option<V6>,
     ip_options: Vec<u8>,
     padding: usize,
     l4: L4,
@@ -54,7 +58,7 @@ impl Frame {
         Frame::ip(src, dst, L4::Icmp { kind, code, rest, payload: Vec::new() })
     }
 
-    /// An ICMP error about the packet in `frame`, quoting its first `quoted` bytes from the IPv4
+    /// An ICMP error about the packet in `frame`, quoting its first `quoted` bytes from the IP
     /// header on.
     pub fn icmp_error(src: u32, dst: u32, kind: u8, code: u8, frame: &[u8], quoted: usize) -> Self {
         let ip = &frame[crate::wire::ethernet::link(frame).expect("a frame").payload.into()..];
@@ -76,6 +80,7 @@ impl Frame {
             ttl: 64,
             src,
             dst,
+            v6: None,
             ip_options: Vec::new(),
             padding: 0,
             l4,
@@ -94,7 +99,7 @@ impl Frame {
         Frame { tag: Some(tci), ..self }
     }
 
-    /// Type of service.
+    /// Type of service, or traffic class.
     pub fn tos(self, tos: u8) -> Self {
         Frame { tos, ..self }
     }
@@ -109,13 +114,13 @@ impl Frame {
         Frame { fragment: self.fragment | 0x4000, ..self }
     }
 
-    /// A fragment: offset in bytes, a multiple of 8, and whether more follow.
+    /// A fragment of an IPv4 datagram: offset in bytes, a multiple of 8, and whether more follow.
     pub fn fragment(self, offset: u16, more: bool) -> Self {
         let fragment = (self.fragment & 0x4000) | (u16::from(more) << 13) | (offset / 8);
         Frame { fragment, ..self }
     }
 
-    /// Time to live.
+    /// Time to live, or hop limit.
     pub fn ttl(self, ttl: u8) -> Self {
         Frame { ttl, ..self }
     }
@@ -205,14 +210,17 @@ impl Frame {
             frame.extend([0x81, 0x00]);
             frame.extend(tci.to_be_bytes());
         }
-        frame.extend([0x08, 0x00]);
+        frame.extend(if self.v6.is_some() { [0x86, 0xdd] } else { [0x08, 0x00] });
         frame.extend(self.build_ip());
         frame.resize(frame.len() + self.padding, 0);
         frame
     }
 
-    /// The bytes from the IPv4 header on.
+    /// The bytes from the IP header on.
     pub fn build_ip(&self) -> Vec<u8> {
+        if let Some(v6) = &self.v6 {
+            return self.build_ip6(v6);
+        }
         let l4 = self.build_l4();
         let header_len = 20 + self.ip_options.len();
         assert!(header_len <= 60 && header_len % 4 == 0, "options of whole words");
@@ -234,6 +242,7 @@ impl Frame {
         match self.l4 {
             L4::Tcp { .. } => 6,
             L4::Udp { .. } => 17,
+            L4::Icmp { .. } if self.v6.is_some() => 58,
             L4::Icmp { .. } => 1,
             L4::Raw { proto, .. } => proto,
         }
@@ -274,13 +283,7 @@ impl Frame {
 
     fn l4_checksum(&self, bytes: &[u8]) -> u16 {
         let bad = if self.bad_l4_checksum { 0x1234 } else { 0 };
-        if let L4::Icmp { .. } = self.l4 {
-            return naive_checksum(bytes) ^ bad;
-        }
-        let mut covered = [self.src.to_be_bytes(), self.dst.to_be_bytes()].concat();
-        covered.extend([0, self.protocol()]);
-        covered.extend((bytes.len() as u16).to_be_bytes());
-        covered.extend(bytes);
+        let covered = [&self.pseudo_header(bytes.len())[..], bytes].concat();
         let check = naive_checksum(&covered);
         match self.l4 {
             L4::Udp { no_checksum: true, .. } => 0,
