@@ -4,7 +4,7 @@ use super::key::TemplateKey;
 use super::record::{NewTemplate, Record, Template};
 use super::shard::Shard;
 use super::store::Part;
-use super::timer::Timer;
+use super::timer::{RETRY, Timer};
 use super::users::Usage;
 use super::{Fate, TemplateId};
 use crate::ids::DestId;
@@ -94,7 +94,7 @@ impl Locked<'_> {
     fn attach(&mut self, slot: u32, timer: Timer, now: Tick) -> Template {
         let timer = timer.restarted(now);
         self.shard.records.get_mut(slot).timer = timer;
-        self.part.users[slot as usize].attach(now);
+        self.part.users[slot as usize].attach();
         self.view(slot, (self.usage(slot), timer), now)
     }
 
@@ -158,12 +158,20 @@ impl Locked<'_> {
             }
             match self.alive(slot, now) {
                 None => self.remove(slot),
-                Some((usage, _)) if usage.children() > 0 => {
-                    self.shard.records.get_mut(slot).timer.forget_retries(now);
-                }
+                Some((usage, _)) if usage.children() > 0 => self.hold(slot, now),
                 Some(_) => {}
             }
         }
+    }
+
+    /// Keeps the moments that are known of a template with children within the clock's range: its
+    /// retries are applied but for the last minute, in which children may have ended that are not
+    /// reported yet.
+    fn hold(&mut self, slot: u32, now: Tick) {
+        let certain = Tick(now.0.wrapping_sub(RETRY));
+        let record = self.shard.records.get_mut(slot);
+        record.timer = record.timer.retried(certain);
+        self.part.users[slot as usize].held_at(certain);
     }
 
     /// Shows those of a range of slots that are not over, with their key's data, and does with each

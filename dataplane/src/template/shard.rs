@@ -107,3 +107,45 @@ impl Shard {
         self.records.give(slot);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::ConnFlags;
+    use crate::ids::DestId;
+    use crate::template::{Engine, NewTemplate};
+    use crate::time::Tick;
+    use std::net::IpAddr;
+
+    /// A key by its data alone.
+    fn key(data: &[u8]) -> TemplateKey<'_> {
+        let client = IpAddr::from([10, 0, 0, 1]);
+        TemplateKey::of_mark(client, 1).with_engine(Engine::Sip, data).expect("1 to 255 bytes")
+    }
+
+    fn insert(shard: &mut Shard, data: &[u8], hash: u32) -> u32 {
+        let (addr, flags) = (IpAddr::from([10, 0, 0, 2]), ConnFlags::empty());
+        let new = NewTemplate { dest: DestId(1), addr, port: 80, flags, timeout: 1 };
+        let key = key(data);
+        shard.insert(&key, hash, Record::new(&key, &new, Tick(0))).expect("room")
+    }
+
+    #[test]
+    fn keys_that_share_a_hash_are_told_apart_and_leave_their_chain_in_any_order() {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut shard = Shard::new(4, 4);
+            let names = [b"one", b"two", b"six"];
+            let slots = names.map(|data| insert(&mut shard, data, 7));
+            let mut left = vec![0, 1, 2];
+            assert_eq!(shard.find(&key(b"ten"), 7), None);
+            for gone in order {
+                shard.remove(slots[gone]);
+                left.retain(|at| *at != gone);
+                for at in 0..3 {
+                    let slot = left.contains(&at).then_some(slots[at]);
+                    assert_eq!(shard.find(&key(names[at]), 7), slot, "{order:?} {at}");
+                }
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@ use crate::time::{Tick, ticks};
 use bytemuck::{Pod, Zeroable};
 
 /// How long the end of a template with children is put off; its timeout from then on.
-const RETRY: u32 = ticks(60);
+pub(super) const RETRY: u32 = ticks(60);
 
 /// A template's timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -45,13 +45,6 @@ impl Timer {
             }
             _ => self,
         }
-    }
-
-    /// Applies the retries of a template with children so far, but for the last minute, in which
-    /// children may have ended that are not reported yet. So a deadline is never half the clock's
-    /// range away, where past and future look alike.
-    pub fn forget_retries(&mut self, now: Tick) {
-        *self = self.retried(Tick(now.0.wrapping_sub(RETRY)));
     }
 
     /// Whether the deadline has come.
@@ -101,17 +94,5 @@ mod tests {
         let timer = Timer::start(START, ticks(7));
         let stepwise = (0..500).fold(timer, |timer, second| timer.retried(secs(second)));
         assert_eq!(stepwise, timer.retried(secs(499)));
-    }
-
-    #[test]
-    fn a_child_of_nine_years_does_not_confuse_the_clock() {
-        let mut timer = Timer::start(START, ticks(7));
-        let mut now = START;
-        for _ in 0..2 * 3250 {
-            now = now.after(ticks(12 * 3600));
-            timer.forget_retries(now);
-        }
-        let retried = timer.retried(now);
-        assert!(retried.remaining(now) <= RETRY && !retried.is_over(now));
     }
 }

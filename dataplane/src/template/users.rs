@@ -72,11 +72,15 @@ impl Users {
     }
 
     /// A child begins. Under the lock.
-    pub fn attach(&self, now: Tick) {
-        if self.load().children() == 0 {
-            self.child_ended.store(now.0, Relaxed);
-        }
+    pub fn attach(&self) {
         self.usage.fetch_add(1, AcqRel);
+    }
+
+    /// There was a child at least until then. To be said now and then of a template with children,
+    /// so that what is known is never half the clock's range old, where past and future look alike.
+    pub fn held_at(&self, moment: Tick) {
+        let later = |known: u32| (moment.since(Tick(known)) as i32 > 0).then_some(moment.0);
+        let _ = self.child_ended.fetch_update(Relaxed, Relaxed, later);
     }
 
     /// A child of that generation ended, at a moment not after now. Returns what is left; `None` if
@@ -86,8 +90,7 @@ impl Users {
             return None;
         }
         // First the moment, then the count that makes it matter.
-        let later = |known: u32| (ended.since(Tick(known)) as i32 > 0).then_some(ended.0);
-        let _ = self.child_ended.fetch_update(Relaxed, Relaxed, later);
+        self.held_at(ended);
         let one_less = |word: u64| {
             let usage = Usage(word);
             (usage.is_of(generation) && usage.children() > 0).then(|| word - 1)
@@ -140,11 +143,11 @@ mod tests {
     fn the_child_that_lived_longest_counts_however_late_it_is_reported() {
         let users = Users::default();
         let generation = users.begin(Tick(u32::MAX));
-        users.attach(Tick(3));
+        users.attach();
         users.detach(generation, Tick(11));
         let left = users.detach(generation, Tick(10)).unwrap();
         assert_eq!(users.held_until(left, Tick(12)), Tick(11));
-        users.attach(Tick(14));
+        users.attach();
         assert_eq!(users.held_until(users.load(), Tick(15)), Tick(16));
     }
 }

@@ -122,6 +122,9 @@ fn an_ended_templates_id_names_none() {
     store.assure(TemplateId::default());
     let left = listing(&store, START);
     assert_eq!((left[0].id, left[0].children, left[0].assured), (fresh, 1, false));
+    store.detach(fresh, START, ChildEnd::Expired);
+    store.lock(0).expect("free").drop_unassured(old);
+    assert_eq!(listing(&store, START).len(), 1);
 }
 
 #[test]
@@ -146,6 +149,9 @@ fn workers_sweep_their_shares_at_a_bounded_pace() {
         make(&store, &key(client), 1, START);
     }
     listing(&store, START).iter().for_each(|all| store.detach(all.id, START, ChildEnd::Expired));
+    let mut first = Sweeper::new(0, 3, START);
+    (0..1000).for_each(|_| first.sweep(&store, secs(300), 16));
+    assert!(store.shards() == 4 && (300..700).contains(&store.len()), "shards 1 and 2 are others'");
     let mut sweepers: Vec<_> = (0..3).map(|worker| Sweeper::new(worker, 3, START)).collect();
     let mut turns = 0;
     while !store.is_empty() {
@@ -156,4 +162,23 @@ fn workers_sweep_their_shares_at_a_bounded_pace() {
         assert!(turns < 1000, "{} left", store.len());
     }
     assert_eq!(store.persistent_conns(DestId(1)), 0);
+}
+
+#[test]
+fn a_child_of_six_years_does_not_confuse_the_clock() {
+    let store = store(8);
+    let id = make(&store, &key(1), 1, START);
+    let mut now = START;
+    for _ in 0..2 * 365 * 6 {
+        now = now.after(ticks(12 * 3600));
+        sweep(&store, now);
+    }
+    now = now.after(ticks(7));
+    let kept = listing(&store, now)[0];
+    assert!((1..=ticks(60)).contains(&kept.remaining) && kept.children == 1);
+    store.detach(id, now, ChildEnd::Expired);
+    let left = listing(&store, now)[0];
+    assert_eq!((left.remaining, left.timeout), (kept.remaining, ticks(60)));
+    sweep(&store, now.after(kept.remaining));
+    assert!(store.is_empty());
 }
