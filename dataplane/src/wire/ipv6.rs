@@ -24,6 +24,22 @@ pub const MIN_MTU: u16 = 1280;
 /// Bits of the first word that are the flow label.
 pub const FLOW_LABEL_MASK: u32 = 0x000f_ffff;
 
+/// The fragment header (section 4.5).
+pub mod fragment_header {
+    /// Next-header value that announces it.
+    pub const PROTOCOL: u8 = 44;
+    /// Length of the header.
+    pub const LEN: usize = 8;
+    /// Offset of the fragment's place and flags.
+    pub const OFFSET: usize = 2;
+    /// Offset of the identification.
+    pub const ID: usize = 4;
+    /// Bits of the place, in units of 8 bytes as they stand: with the others 0 it is in bytes.
+    pub const OFFSET_MASK: u16 = 0xfff8;
+    /// More fragments.
+    pub const MF: u16 = 1;
+}
+
 /// Version, traffic class and flow label: the first word.
 #[inline(always)]
 fn first_word(ip: &[u8]) -> u32 {

@@ -6,6 +6,7 @@
 //! as the kernel's.
 
 mod encap;
+mod fragment;
 mod gre;
 mod gue;
 mod inner;
@@ -13,6 +14,7 @@ mod outer;
 mod quoted;
 
 pub use encap::{Encap, GueChecksum};
+pub use fragment::fragment;
 pub use gue::source_port;
 pub use inner::{Inner, Unfinished};
 pub use outer::{Ends, Outer};

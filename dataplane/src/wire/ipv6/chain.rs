@@ -1,6 +1,9 @@
 //! The extension headers of a packet, RFC 8200 section 4, as IPVS walks them (`ipv6_find_hdr`): hop by
 //! hop, routing, fragment, AH and destination options. All else is what the packet carries.
 
+use super::fragment_header::{
+    ID, LEN as FRAGMENT_LEN, MF, OFFSET, OFFSET_MASK, PROTOCOL as FRAGMENT,
+};
 use super::{HEADER_LEN, NEXT_HEADER};
 use crate::flow::protocol::AH;
 use crate::limits::{EXT_HEADERS, EXT_HEADERS_LEN};
@@ -9,15 +12,7 @@ use crate::wire::{be16, be32};
 /// Next-header values (IANA) of extension headers. AH is also a protocol.
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
 const DESTINATION_OPTIONS: u8 = 60;
-
-/// Length of a fragment header.
-const FRAGMENT_LEN: usize = 8;
-/// Bits of the offset, in units of 8 bytes as they stand: the field is the offset in bytes.
-const OFFSET_MASK: u16 = 0xfff8;
-/// More fragments.
-const MF: u16 = 1;
 
 /// What the extension headers lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,9 +93,9 @@ fn walk(ip: &[u8], mut proto: u8) -> Result<Chain, ChainError> {
 
 /// What a fragment header says; `None` for that of a whole datagram.
 fn fragment(head: &[u8; FRAGMENT_LEN]) -> Option<Fragment> {
-    let field = be16(head, 2);
+    let field = be16(head, OFFSET);
     let fragment =
-        Fragment { id: be32(head, 4), offset: field & OFFSET_MASK, more: field & MF != 0 };
+        Fragment { id: be32(head, ID), offset: field & OFFSET_MASK, more: field & MF != 0 };
     (fragment.more || fragment.offset != 0).then_some(fragment)
 }
 

@@ -1,11 +1,13 @@
 //! Frames that the kernel's IPVS sent through tunnels, from the recorded traces.
 
+use super::super::fragment as cut_v6;
 use super::super::{Outer, Unfinished, encapsulate, source_port};
 use super::{Encap, Ends, GueChecksum, Inner, ends, inner_of, word};
 use crate::address::Family;
+use crate::forward::fragment::fragment as cut_v4;
 use crate::ids::PortId;
 use crate::io::Packet;
-use crate::io::sim::SimPacket;
+use crate::io::sim::{SimPacket, SimPool};
 use crate::testing::{assert_frames_equal, from_hex, naive_checksum};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -148,7 +150,10 @@ fn replay(name: &str, pmtu_disc: bool) -> Counts {
             counts.refused += 1;
             continue;
         }
-        compare(&sent, &reassembled(&frames), &inner, outer, pmtu_disc, &what);
+        let packet = compare(&sent, &reassembled(&frames), &inner, outer, pmtu_disc, &what);
+        if frames.len() > 1 {
+            compare_pieces(packet, &frames, &what);
+        }
         assert_eq!(frames.len() > 1, inner.ip_len > mtu(&inner, outer), "{what}");
         *if frames.len() > 1 { &mut counts.cut } else { &mut counts.whole } += 1;
     }
@@ -172,7 +177,15 @@ fn told_mtu(frame: &[u8]) -> u16 {
     word(frame, l4 + 6)
 }
 
-fn compare(sent: &[u8], came: &[u8], inner: &Inner, outer: &Outer, pmtu_disc: bool, what: &str) {
+/// Gives the packet, which is as the kernel's.
+fn compare(
+    sent: &[u8],
+    came: &[u8],
+    inner: &Inner,
+    outer: &Outer,
+    pmtu_disc: bool,
+    what: &str,
+) -> SimPacket {
     let over_v4 = matches!(outer.ends, Ends::V4 { .. });
     let (df, id) = (word(came, 20) == 0x4000, word(came, 18));
     if over_v4 {
@@ -183,6 +196,23 @@ fn compare(sent: &[u8], came: &[u8], inner: &Inner, outer: &Outer, pmtu_disc: bo
     assert!(encapsulate(&mut packet, inner, outer, id, entropy_of(outer, came)));
     packet.bytes_mut()[..12].copy_from_slice(&came[..12]);
     assert_frames_equal(packet.bytes(), came, what);
+    packet
+}
+
+/// Cuts the packet and compares all fragments with the kernel's.
+fn compare_pieces(mut packet: SimPacket, frames: &[Vec<u8>], what: &str) {
+    let (mut pool, mut pieces, first) = (SimPool::new(4), Vec::new(), &frames[0]);
+    let cut = if first[14] >> 4 == 4 {
+        cut_v4(&mut packet, 14, MTU, &mut pool, &mut pieces, 4)
+    } else {
+        let id = u32::from(word(first, 58)) << 16 | u32::from(word(first, 60));
+        cut_v6(&mut packet, 14, MTU, id, &mut pool, &mut pieces, 4)
+    };
+    pieces.insert(0, packet);
+    assert_eq!((cut, pieces.len()), (true, frames.len()), "{what}");
+    for (piece, frame) in pieces.iter().zip(frames) {
+        assert_frames_equal(piece.bytes(), frame, what);
+    }
 }
 
 fn counts(whole: usize, cut: usize, refused: usize) -> Counts {
