@@ -197,3 +197,5 @@ fn gatewaying_through_a_small_mtu_equals_the_kernels() {
     });
     assert!(count >= 50, "{count} frames compared");
 }
+
+mod v6;

@@ -155,3 +155,5 @@ pub fn unwrap<P: Packet>(packet: &mut P, headers: &IcmpHeaders) -> Headers {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests6;

@@ -89,6 +89,23 @@ mod tests {
     }
 
     #[test]
+    fn the_ethertype_is_that_of_the_packet_whatever_the_frame_said() {
+        let (v4, v6) = (Frame::tcp(1, 2, 3, 4), Frame::tcp6(1, 2, 3, 4));
+        for (said, is) in [(&v4, &v6), (&v6, &v4), (&v4, &v4)] {
+            for (tag, l3) in [(None, 14), (Some(5), 18)] {
+                let with = |frame: &Frame| {
+                    let frame = frame.clone().macs(TO, FROM);
+                    tag.map_or(frame.clone(), |tci| frame.tag(tci))
+                };
+                let link = &with(said).build()[..usize::from(l3)];
+                let mut packet = SimPacket::new(&[link, &is.build_ip()].concat(), PortId(0));
+                assert!(address(&mut packet, l3, tag.unwrap_or(0), &TO, &FROM));
+                assert_frames_equal(packet.bytes(), &with(is).build(), "ethertype");
+            }
+        }
+    }
+
+    #[test]
     fn without_headroom_for_a_tag_the_frame_stays_as_it_was() {
         let mut packet = SimPacket::new(&[0; 60], PortId(0));
         assert!(packet.grow_front(HEADROOM));

@@ -138,6 +138,11 @@ fn udp_checksum<A: IpHeader>(ip: &[u8], l4: &[u8]) -> u16 {
 }
 
 #[cfg(test)]
+mod riding_tests;
+#[cfg(test)]
+mod tests6;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::PortId;

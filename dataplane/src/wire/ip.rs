@@ -4,7 +4,7 @@
 //! fixed part to be there.
 
 use super::checksum::{self, Delta};
-use super::{be32, be128, ethernet::ethertype, icmp, icmpv6, ipv4, ipv6, put32, put128};
+use super::{be32, be128, ipv4, ipv6, put32, put128};
 use crate::address::Address;
 use crate::flow::protocol;
 
@@ -16,8 +16,6 @@ pub trait IpHeader: Address {
     const SRC: usize;
     /// Offset of the destination address.
     const DST: usize;
-    /// The family's ethertype.
-    const ETHERTYPE: u16;
     /// Protocol number of the family's ICMP.
     const ICMP: u8;
 
@@ -32,9 +30,6 @@ pub trait IpHeader: Address {
 
     /// Type of service, or traffic class.
     fn tos(ip: &[u8]) -> u8;
-
-    /// Time to live, or hop limit.
-    fn ttl(ip: &[u8]) -> u8;
 
     /// Whether routers must not cut the packet; always so for IPv6.
     fn df(ip: &[u8]) -> bool;
@@ -55,16 +50,12 @@ pub trait IpHeader: Address {
     /// What the pseudo header adds to the checksum of an ICMP message of `len` bytes: nothing in
     /// IPv4.
     fn icmp_pseudo_header(src: Self, dst: Self, len: u16) -> u64;
-
-    /// Whether IPVS follows ICMP messages of this type to the conn of the packet they quote.
-    fn is_conn_error(kind: u8) -> bool;
 }
 
 impl IpHeader for u32 {
     const HEADER_LEN: usize = ipv4::MIN_LEN;
     const SRC: usize = ipv4::SRC;
     const DST: usize = ipv4::DST;
-    const ETHERTYPE: u16 = ethertype::IPV4;
     const ICMP: u8 = protocol::ICMP;
 
     #[inline(always)]
@@ -85,11 +76,6 @@ impl IpHeader for u32 {
     #[inline(always)]
     fn tos(ip: &[u8]) -> u8 {
         ip[ipv4::TOS]
-    }
-
-    #[inline(always)]
-    fn ttl(ip: &[u8]) -> u8 {
-        ip[ipv4::TTL]
     }
 
     #[inline(always)]
@@ -122,18 +108,12 @@ impl IpHeader for u32 {
     fn icmp_pseudo_header(_: u32, _: u32, _: u16) -> u64 {
         0
     }
-
-    #[inline(always)]
-    fn is_conn_error(kind: u8) -> bool {
-        icmp::is_conn_error(kind)
-    }
 }
 
 impl IpHeader for u128 {
     const HEADER_LEN: usize = ipv6::HEADER_LEN;
     const SRC: usize = ipv6::SRC;
     const DST: usize = ipv6::DST;
-    const ETHERTYPE: u16 = ethertype::IPV6;
     const ICMP: u8 = protocol::ICMPV6;
 
     #[inline(always)]
@@ -154,11 +134,6 @@ impl IpHeader for u128 {
     #[inline(always)]
     fn tos(ip: &[u8]) -> u8 {
         ipv6::traffic_class(ip)
-    }
-
-    #[inline(always)]
-    fn ttl(ip: &[u8]) -> u8 {
-        ip[ipv6::HOP_LIMIT]
     }
 
     #[inline(always)]
@@ -187,10 +162,5 @@ impl IpHeader for u128 {
     #[inline(always)]
     fn icmp_pseudo_header(src: u128, dst: u128, len: u16) -> u64 {
         checksum::pseudo_header_v6(src, dst, protocol::ICMPV6, len.into())
-    }
-
-    #[inline(always)]
-    fn is_conn_error(kind: u8) -> bool {
-        icmpv6::is_error(kind)
     }
 }
