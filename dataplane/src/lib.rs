@@ -44,6 +44,7 @@ pub mod worker;
 
 // What the stages share.
 pub mod address;
+pub mod by_family;
 pub mod counters;
 pub mod flow;
 pub mod handover;

@@ -4,21 +4,19 @@
 //! stands for a *target address seen from the director* (a real server, a gateway, a client on the
 //! same link) and never changes its meaning; what is behind it may change with every table.
 
+use crate::address::Address;
+use crate::by_family::{ByFamily, PerFamily};
 use crate::ids::{InterfaceId, NextHopId, PortId};
 use ahash::AHashMap;
+use std::net::{IpAddr, Ipv4Addr};
 
-/// One resolved or unresolved next hop.
+/// One resolved or unresolved next hop. What every packet needs of it comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
 pub struct NextHop {
-    /// The address it stands for, host order.
-    pub target: u32,
-    /// The neighbour to ask for: the target itself, or the gateway towards it.
-    pub neighbor: u32,
-    /// Interface frames leave through.
-    pub interface: InterfaceId,
-    /// Port of that interface.
+    /// Port of the interface.
     pub port: PortId,
-    /// VLAN id of that interface, 0 for untagged.
+    /// VLAN id of the interface, 0 for untagged.
     pub vlan: u16,
     /// Largest IP packet that goes out whole.
     pub mtu: u16,
@@ -26,10 +24,17 @@ pub struct NextHop {
     pub dst_mac: [u8; 6],
     /// The interface's own MAC address.
     pub src_mac: [u8; 6],
-    /// The director's own address on the way to it: source of tunnel headers, host order.
-    pub local: u32,
     /// What is known of it.
     pub state: NextHopState,
+    /// The director's own address on the way to it: source of tunnel headers. Of the target's
+    /// family.
+    pub local: IpAddr,
+    /// The address it stands for.
+    pub target: IpAddr,
+    /// The neighbour to ask for: the target itself, or the gateway towards it.
+    pub neighbor: IpAddr,
+    /// Interface frames leave through.
+    pub interface: InterfaceId,
 }
 
 /// What is known of a next hop.
@@ -47,16 +52,16 @@ pub enum NextHopState {
 impl NextHop {
     /// Entry 0 of every table.
     pub const NONE: NextHop = NextHop {
-        target: 0,
-        neighbor: 0,
-        interface: InterfaceId(0),
         port: PortId(0),
         vlan: 0,
         mtu: 1500,
         dst_mac: [0; 6],
         src_mac: [0; 6],
-        local: 0,
         state: NextHopState::NoRoute,
+        local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        target: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        neighbor: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        interface: InterfaceId(0),
     };
 }
 
@@ -64,7 +69,15 @@ impl NextHop {
 #[derive(Debug, Clone)]
 pub struct NextHops {
     entries: Vec<NextHop>,
-    by_target: AHashMap<u32, NextHopId>,
+    by_target: ByFamily<Targets>,
+}
+
+/// Ids by the target they stand for.
+#[derive(Debug, Clone)]
+struct Targets;
+
+impl PerFamily for Targets {
+    type Of<A: Address> = AHashMap<A, NextHopId>;
 }
 
 impl NextHops {
@@ -75,9 +88,7 @@ impl NextHops {
     pub fn new(entries: Vec<NextHop>) -> Self {
         assert_eq!(entries.first(), Some(&NextHop::NONE), "entry 0 stands for no next hop");
         assert!(entries.len() <= crate::limits::MAX_NEXT_HOPS, "ids are 16 bits wide");
-        let by_target = (entries.iter().enumerate().skip(1))
-            .map(|(id, hop)| (hop.target, NextHopId(id as u16)))
-            .collect();
+        let by_target = ByFamily { v4: targets(&entries), v6: targets(&entries) };
         NextHops { entries, by_target }
     }
 
@@ -89,14 +100,27 @@ impl NextHops {
 
     /// The id that stands for a target address.
     #[inline]
-    pub fn find(&self, target: u32) -> Option<NextHopId> {
-        self.by_target.get(&target).copied()
+    pub fn find<A: Address>(&self, target: A) -> Option<NextHopId> {
+        self.by_target.of::<A>().get(&target).copied()
+    }
+
+    /// As [`NextHops::find`], for an address of any family.
+    pub fn find_ip(&self, target: IpAddr) -> Option<NextHopId> {
+        match target {
+            IpAddr::V4(target) => self.find(target.to_bits()),
+            IpAddr::V6(target) => self.find(target.to_bits()),
+        }
     }
 
     /// All entries, entry 0 included.
     pub fn entries(&self) -> &[NextHop] {
         &self.entries
     }
+}
+
+fn targets<A: Address>(entries: &[NextHop]) -> AHashMap<A, NextHopId> {
+    let numbered = entries.iter().enumerate().skip(1);
+    numbered.filter_map(|(id, hop)| Some((A::of(hop.target)?, NextHopId(id as u16)))).collect()
 }
 
 impl Default for NextHops {
@@ -108,29 +132,34 @@ impl Default for NextHops {
 /// A worker's wish that a neighbour be resolved, sent to control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ResolveRequest {
-    /// Address to be reached, host order.
-    pub target: u32,
+    /// Address to be reached.
+    pub target: IpAddr,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn towards(target: u32) -> NextHop {
-        NextHop { target, neighbor: target, ..NextHop::NONE }
+    fn towards(target: impl Address) -> NextHop {
+        NextHop { target: target.ip(), neighbor: target.ip(), ..NextHop::NONE }
     }
 
     #[test]
     fn an_entry_is_found_by_its_id_and_its_target() {
-        let hops = NextHops::new(vec![NextHop::NONE, towards(7), towards(8)]);
-        assert_eq!(hops.find(8), Some(NextHopId(2)));
-        assert_eq!(hops.get(NextHopId(2)).target, 8);
+        let entries = vec![NextHop::NONE, towards(7_u32), towards(8_u32), towards(8_u128)];
+        let hops = NextHops::new(entries);
+        assert_eq!(hops.find(8_u32), Some(NextHopId(2)));
+        assert_eq!(hops.find(8_u128), Some(NextHopId(3)));
+        assert_eq!(hops.find(7_u128), None);
+        for id in [NextHopId(2), NextHopId(3)] {
+            assert_eq!(hops.find_ip(hops.get(id).target), Some(id));
+        }
     }
 
     #[test]
     fn no_next_hop_stands_for_no_target() {
         let hops = NextHops::default();
-        assert_eq!(hops.find(0), None);
+        assert_eq!((hops.find(0_u32), hops.find(0_u128)), (None, None));
         assert_eq!(hops.get(NextHopId::NONE).state, NextHopState::NoRoute);
     }
 
@@ -142,6 +171,6 @@ mod tests {
     #[test]
     #[should_panic = "entry 0"]
     fn a_table_without_the_empty_entry_is_refused() {
-        let _ = NextHops::new(vec![towards(7)]);
+        let _ = NextHops::new(vec![towards(7_u32)]);
     }
 }

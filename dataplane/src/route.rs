@@ -1,10 +1,13 @@
-//! Routes: longest-prefix match for IPv4, in snapshots that share what did not change.
+//! Routes: longest-prefix match, in snapshots that share what did not change.
 //!
-//! A trie with a node per byte of the address. Each node expands its prefixes to the 256 values of
-//! its byte, so a look-up is at most four steps. A change copies the nodes on its way, at most
-//! four, unless no other snapshot has them.
+//! A trie for each family with a node per byte of the address. Each node expands its prefixes to
+//! the 256 values of its byte, so a look-up is at most as many steps as an address has bytes. A
+//! change copies the nodes on its way, unless no other snapshot has them.
 
+use crate::address::{Address, Family};
+use crate::by_family::{ByFamily, PerFamily};
 use crate::ids::{InterfaceId, NextHopId};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Where packets to a prefix go.
@@ -21,7 +24,14 @@ pub enum RouteTarget {
 /// An immutable set of routes. Cloning and [`Routes::with`] are cheap.
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
-    root: Arc<Node>,
+    roots: ByFamily<Root>,
+}
+
+#[derive(Debug, Clone)]
+struct Root;
+
+impl PerFamily for Root {
+    type Of<A: Address> = Arc<Node>;
 }
 
 /// The routes whose length ends in one byte of the address, below one value of the bytes before.
@@ -47,9 +57,12 @@ struct Own {
 
 impl Routes {
     /// These routes and one more, which replaces one to the same prefix. Host bits of `prefix` do
-    /// not matter; `len` is at most 32.
+    /// not matter.
+    ///
+    /// # Panics
+    /// If `len` is more than the address has bits.
     #[must_use]
-    pub fn with(&self, prefix: u32, len: u8, target: RouteTarget) -> Routes {
+    pub fn with(&self, prefix: IpAddr, len: u8, target: RouteTarget) -> Routes {
         let mut routes = self.clone();
         routes.insert(prefix, len, target);
         routes
@@ -57,7 +70,7 @@ impl Routes {
 
     /// These routes without the one to exactly this prefix, if there is one.
     #[must_use]
-    pub fn without(&self, prefix: u32, len: u8) -> Routes {
+    pub fn without(&self, prefix: IpAddr, len: u8) -> Routes {
         let mut routes = self.clone();
         routes.remove(prefix, len);
         routes
@@ -65,9 +78,9 @@ impl Routes {
 
     /// As [`Routes::with`], in place: copies nothing that no other snapshot has, so a table of any
     /// size is loaded in time that its size bounds.
-    pub fn insert(&mut self, prefix: u32, len: u8, target: RouteTarget) {
+    pub fn insert(&mut self, prefix: IpAddr, len: u8, target: RouteTarget) {
         let (way, own) = split(prefix, len, target);
-        let mut node = Arc::make_mut(&mut self.root);
+        let mut node = Arc::make_mut(self.root_mut(Family::of(prefix)));
         for &byte in way.bytes() {
             node = Arc::make_mut(node.child(byte));
         }
@@ -77,19 +90,20 @@ impl Routes {
     }
 
     /// As [`Routes::without`], in place.
-    pub fn remove(&mut self, prefix: u32, len: u8) {
+    pub fn remove(&mut self, prefix: IpAddr, len: u8) {
         let (way, own) = split(prefix, len, RouteTarget::Local);
-        if self.root.has(way.bytes(), own) {
-            Arc::make_mut(&mut self.root).take(way.bytes(), own);
+        let root = self.root_mut(Family::of(prefix));
+        if root.has(way.bytes(), own) {
+            Arc::make_mut(root).take(way.bytes(), own);
         }
     }
 
     /// The target of the longest prefix that covers the address.
     #[inline]
-    pub fn lookup(&self, addr: u32) -> Option<RouteTarget> {
+    pub fn lookup<A: Address>(&self, addr: A) -> Option<RouteTarget> {
         let mut found = None;
-        let mut node = &*self.root;
-        for byte in addr.to_be_bytes() {
+        let mut node = &**self.roots.of::<A>();
+        for byte in addr.bytes() {
             found = node.best[usize::from(byte)].or(found);
             match node.below(byte) {
                 Some(child) => node = child,
@@ -98,11 +112,18 @@ impl Routes {
         }
         found
     }
+
+    fn root_mut(&mut self, family: Family) -> &mut Arc<Node> {
+        match family {
+            Family::V4 => &mut self.roots.v4,
+            Family::V6 => &mut self.roots.v6,
+        }
+    }
 }
 
 /// The bytes before the one a prefix ends in.
 struct Way {
-    bytes: [u8; 4],
+    bytes: [u8; 16],
     len: usize,
 }
 
@@ -112,9 +133,14 @@ impl Way {
     }
 }
 
-fn split(prefix: u32, len: u8, target: RouteTarget) -> (Way, Own) {
-    assert!(len <= 32, "an IPv4 prefix has at most 32 bits");
-    let way = Way { bytes: prefix.to_be_bytes(), len: usize::from(len.saturating_sub(1) / 8) };
+fn split(prefix: IpAddr, len: u8, target: RouteTarget) -> (Way, Own) {
+    assert!(len <= Family::of(prefix).bits(), "a prefix is no longer than its address");
+    let mut bytes = [0; 16];
+    match prefix {
+        IpAddr::V4(prefix) => bytes[..4].copy_from_slice(&prefix.octets()),
+        IpAddr::V6(prefix) => bytes = prefix.octets(),
+    }
+    let way = Way { bytes, len: usize::from(len.saturating_sub(1) / 8) };
     let len = len - 8 * way.len as u8;
     let first = way.bytes[way.len] & !host_bits(len);
     (way, Own { first, len, target })
@@ -191,117 +217,4 @@ impl Default for Node {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::{BTreeMap, HashSet};
-
-    /// Every route in a map, every look-up over all of them.
-    #[derive(Default, Clone)]
-    struct Naive(BTreeMap<(u8, u32), RouteTarget>);
-
-    fn mask(prefix: u32, len: u8) -> u32 {
-        prefix & u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0)
-    }
-
-    impl Naive {
-        fn lookup(&self, addr: u32) -> Option<RouteTarget> {
-            let covers = |&(len, prefix): &(u8, u32)| mask(addr, len) == prefix;
-            self.0.iter().rev().find(|(key, _)| covers(key)).map(|(_, &target)| target)
-        }
-    }
-
-    fn via(id: u16) -> RouteTarget {
-        RouteTarget::Via(NextHopId(id))
-    }
-
-    /// Prefixes that nest and touch: few values per byte.
-    fn prefix(rng: &mut fastrand::Rng) -> u32 {
-        u32::from_be_bytes([0; 4].map(|_| [0, 1, 127, 128, 255][rng.usize(..5)]))
-    }
-
-    fn nodes(node: &Arc<Node>, into: &mut HashSet<*const Node>) {
-        into.insert(Arc::as_ptr(node));
-        let children = node.children.iter().flat_map(|children| children.iter().flatten());
-        children.for_each(|child| nodes(child, into));
-    }
-
-    #[test]
-    fn any_history_of_changes_answers_as_a_list_does() {
-        for seed in 0..20 {
-            let mut rng = fastrand::Rng::with_seed(seed);
-            let (mut routes, mut naive) = (Routes::default(), Naive::default());
-            for _ in 0..400 {
-                let (addr, len) = (prefix(&mut rng), rng.u8(..=32));
-                if rng.u8(..3) == 0 {
-                    routes = routes.without(addr, len);
-                    naive.0.remove(&(len, mask(addr, len)));
-                } else {
-                    let target = via(rng.u16(..));
-                    routes = routes.with(addr, len, target);
-                    naive.0.insert((len, mask(addr, len)), target);
-                }
-                for _ in 0..20 {
-                    let addr = prefix(&mut rng);
-                    assert_eq!(routes.lookup(addr), naive.lookup(addr), "seed {seed} {addr:#x}");
-                }
-            }
-            for (len, prefix) in naive.0.into_keys() {
-                routes.remove(prefix, len);
-            }
-            let mut left = HashSet::new();
-            nodes(&routes.root, &mut left);
-            assert_eq!(left.len(), 1, "only the root outlives the routes");
-        }
-    }
-
-    #[test]
-    fn a_change_leaves_older_snapshots_alone() {
-        let old = Routes::default().with(0x0a00_0000, 8, via(1));
-        let new = old.with(0x0a01_0000, 16, via(2)).without(0x0a00_0000, 8);
-        assert_eq!(old.lookup(0x0a01_0203), Some(via(1)));
-        assert_eq!(new.lookup(0x0a01_0203), Some(via(2)));
-        assert_eq!(new.lookup(0x0a02_0203), None);
-    }
-
-    #[test]
-    fn a_change_copies_at_most_four_nodes() {
-        let mut rng = fastrand::Rng::with_seed(1);
-        let mut routes = Routes::default();
-        (0..300).for_each(|id| routes.insert(prefix(&mut rng), rng.u8(..=32), via(id)));
-        for _ in 0..200 {
-            let (addr, len) = (prefix(&mut rng), rng.u8(..=32));
-            for changed in [routes.with(addr, len, via(9)), routes.without(addr, len)] {
-                let (mut before, mut after) = (HashSet::new(), HashSet::new());
-                nodes(&routes.root, &mut before);
-                nodes(&changed.root, &mut after);
-                assert!(after.difference(&before).count() <= 4);
-            }
-        }
-    }
-
-    #[test]
-    fn the_default_route_covers_what_nothing_else_does() {
-        let routes = Routes::default()
-            .with(0, 0, via(1))
-            .with(0xc0a8_0100, 24, RouteTarget::OnLink(InterfaceId(2)))
-            .with(0xc0a8_0101, 32, RouteTarget::Local);
-        assert_eq!(routes.lookup(0), Some(via(1)));
-        assert_eq!(routes.lookup(u32::MAX), Some(via(1)));
-        assert_eq!(routes.lookup(0xc0a8_0102), Some(RouteTarget::OnLink(InterfaceId(2))));
-        assert_eq!(routes.lookup(0xc0a8_0101), Some(RouteTarget::Local));
-        assert_eq!(routes.without(0, 0).lookup(0), None);
-    }
-
-    #[test]
-    fn a_hundred_thousand_routes_load_and_answer() {
-        let mut rng = fastrand::Rng::with_seed(2);
-        let entries: Vec<(u32, u8)> =
-            (0..100_000).map(|_| (rng.u32(0x0100_0000..0x2000_0000), rng.u8(16..=24))).collect();
-        let mut routes = Routes::default();
-        entries.iter().for_each(|&(addr, len)| routes.insert(addr, len, via(u16::from(len))));
-        for &(addr, len) in &entries {
-            let found = routes.lookup(addr);
-            assert!(matches!(found, Some(RouteTarget::Via(id)) if id.0 >= u16::from(len)));
-        }
-    }
-}
+mod tests;

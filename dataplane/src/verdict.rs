@@ -138,8 +138,10 @@ pub enum Verdict {
     Punt(PuntClass),
     /// Another worker's flow.
     HandOver(crate::ids::WorkerId),
-    /// Waits until the next hop that stands for this target address (host order) is resolved.
-    Hold(u32),
+    /// Waits until the next hop that stands for [`Outbox::waits_for`] is resolved.
+    ///
+    /// [`Outbox::waits_for`]: crate::director::Outbox::waits_for
+    Hold,
     /// Gone, and why.
     Drop(DropReason),
 }

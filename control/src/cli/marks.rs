@@ -6,7 +6,7 @@ use crate::api::{CallError, Director};
 use crate::rules::MarkRule;
 use crate::rules::words::{prefix_of, proto_name, proto_of};
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// What to do.
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ struct Rule {
     proto: Option<u8>,
     /// Destination network
     #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = parse_prefix)]
-    dst: (u32, u8),
+    dst: (IpAddr, u8),
     /// Destination port or ports; all if not given
     #[arg(long, value_name = "PORT[-PORT]", value_parser = parse_ports)]
     dport: Option<(u16, u16)>,
@@ -49,8 +49,8 @@ fn parse_proto(text: &str) -> Result<u8, String> {
     proto_of(text).ok_or_else(|| "give tcp or udp".into())
 }
 
-fn parse_prefix(text: &str) -> Result<(u32, u8), String> {
-    prefix_of(text).ok_or_else(|| "give an IPv4 network such as 10.1.0.0/16".into())
+fn parse_prefix(text: &str) -> Result<(IpAddr, u8), String> {
+    prefix_of(text).ok_or_else(|| "give a network such as 10.1.0.0/16 or 2001:db8::/32".into())
 }
 
 fn parse_ports(text: &str) -> Result<(u16, u16), String> {
@@ -92,5 +92,5 @@ fn line(rule: &MarkRule) -> String {
     let (network, length) = rule.dst;
     let proto = rule.proto.map_or_else(String::new, |p| format!(" --proto {}", proto_name(p)));
     let ports = rule.dports.map_or_else(String::new, |(a, b)| format!(" --dport {a}-{b}"));
-    format!("--mark {}{proto} --dst {}/{length}{ports}", rule.mark, Ipv4Addr::from(network))
+    format!("--mark {}{proto} --dst {network}/{length}{ports}", rule.mark)
 }

@@ -6,7 +6,7 @@ use super::settings::{Begin, Idle};
 use super::value::{Device, MacAddr, Prefix};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use toml::Spanned;
 
@@ -102,14 +102,14 @@ pub(super) struct Vlan {
 #[serde(deny_unknown_fields)]
 pub(super) struct Route {
     pub(super) prefix: Spanned<Prefix>,
-    pub(super) via: Option<Spanned<Ipv4Addr>>,
+    pub(super) via: Option<Spanned<IpAddr>>,
     pub(super) interface: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Neighbor {
-    pub(super) address: Spanned<Ipv4Addr>,
+    pub(super) address: Spanned<IpAddr>,
     pub(super) mac: Spanned<MacAddr>,
     pub(super) interface: Spanned<String>,
 }
@@ -126,7 +126,7 @@ pub(super) enum Protocol {
 pub(super) struct Service {
     pub(super) fwmark: Option<Spanned<i64>>,
     pub(super) protocol: Option<Spanned<Protocol>>,
-    pub(super) address: Option<Spanned<Ipv4Addr>>,
+    pub(super) address: Option<Spanned<IpAddr>>,
     pub(super) port: Option<Spanned<i64>>,
     pub(super) scheduler: Option<Spanned<String>>,
     #[serde(default)]
@@ -138,7 +138,7 @@ pub(super) struct Service {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Server {
-    pub(super) address: Spanned<Ipv4Addr>,
+    pub(super) address: Spanned<IpAddr>,
     pub(super) port: Option<Spanned<i64>>,
     pub(super) method: Option<Method>,
     pub(super) weight: Option<Spanned<i64>>,

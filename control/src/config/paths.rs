@@ -6,7 +6,7 @@ use super::ports::Interface;
 use super::value::{MacAddr, Prefix};
 use dataplane::ids::InterfaceId;
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use toml::Spanned;
 
 /// A route of the configuration: given to Linux if its interface has a twin, else used as it is.
@@ -15,7 +15,7 @@ pub struct StaticRoute {
     /// Destinations.
     pub prefix: Prefix,
     /// The gateway, or `None` for destinations on the link.
-    pub via: Option<Ipv4Addr>,
+    pub via: Option<IpAddr>,
     /// The link.
     pub interface: InterfaceId,
 }
@@ -25,7 +25,7 @@ pub struct StaticRoute {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StaticNeighbor {
     /// Its address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its MAC address.
     pub mac: MacAddr,
     /// The link it is on.
@@ -109,7 +109,7 @@ fn find(
 }
 
 /// The interface whose longest subnet has the address.
-fn link_of(interfaces: &[Interface], address: Ipv4Addr) -> Option<InterfaceId> {
+fn link_of(interfaces: &[Interface], address: IpAddr) -> Option<InterfaceId> {
     let on_link = |interface: &Interface| {
         let subnets = interface.addresses.iter().map(|address| address.subnet());
         subnets.filter(|subnet| subnet.contains(address)).map(|subnet| subnet.len).max()

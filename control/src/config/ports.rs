@@ -6,7 +6,7 @@ use super::value::{Device, InterfaceAddress, MacAddr};
 use dataplane::ids::PortId;
 use dataplane::limits::{MAX_INTERFACES, MAX_PORTS, MAX_WORKERS};
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use toml::Spanned;
 
 /// A DPDK port.
@@ -52,7 +52,7 @@ const MAX_NAME: usize = 15;
 struct Seen {
     names: HashSet<String>,
     devices: HashSet<String>,
-    addresses: HashSet<Ipv4Addr>,
+    addresses: HashSet<IpAddr>,
 }
 
 pub(super) fn check(
@@ -182,10 +182,18 @@ fn check_address(
 
 impl Source<'_> {
     /// That packets can be sent to one station by this address.
-    pub(super) fn unicast<T>(&self, at: &Spanned<T>, address: Ipv4Addr) -> Result<(), ConfigError> {
-        let first = address.octets()[0];
-        // 0/8 is "this network", 127/8 loopback, 224/4 multicast, 240/4 reserved (RFC 6890).
-        if first == 0 || first == 127 || first >= 224 {
+    pub(super) fn unicast<T>(&self, at: &Spanned<T>, address: IpAddr) -> Result<(), ConfigError> {
+        let is_unicast = match address {
+            // 0/8 is "this network", 127/8 loopback, 224/4 multicast, 240/4 reserved (RFC 6890).
+            IpAddr::V4(address) => !matches!(address.octets()[0], 0 | 127 | 224..),
+            IpAddr::V6(address) => {
+                !address.is_unspecified()
+                    && !address.is_loopback()
+                    && !address.is_multicast()
+                    && address.to_ipv4_mapped().is_none()
+            }
+        };
+        if !is_unicast {
             return Err(self.at(at, format!("{address} is not a unicast address")));
         }
         Ok(())

@@ -4,6 +4,7 @@ use super::error::{ConfigError, Source};
 use super::file::{self, Method, Protocol};
 use super::value::Prefix;
 use crate::rules::{RealServer, VirtualService, words};
+use dataplane::address::Family;
 use dataplane::flow::protocol;
 use dataplane::sched::{SchedulerKind, Scheduling};
 use dataplane::service::{ForwardingMethod, ServiceKey};
@@ -57,14 +58,15 @@ pub(super) fn check(
 fn check_key(source: &Source, service: &Spanned<file::Service>) -> Result<ServiceKey, ConfigError> {
     let file::Service { fwmark, protocol, address, port, .. } = service.get_ref();
     match (fwmark, protocol, address, port) {
-        (Some(mark), None, None, None) => {
-            Ok(ServiceKey::Fwmark(source.number("fwmark", mark, MARK)?))
-        }
+        (Some(mark), None, None, None) => Ok(ServiceKey::Fwmark {
+            mark: source.number("fwmark", mark, MARK)?,
+            family: Family::V4,
+        }),
         (None, Some(protocol), Some(address), Some(port)) => {
             source.unicast(address, *address.get_ref())?;
             Ok(ServiceKey::Address {
                 proto: number(*protocol.get_ref()),
-                vip: (*address.get_ref()).into(),
+                vip: *address.get_ref(),
                 vport: source.number("port", port, 0..=65_535)?,
             })
         }
@@ -142,7 +144,7 @@ fn check_server(
         return Err(source.at(lower, message));
     }
     let weight = count("weight", &server.weight, 1)?;
-    let rip = (*server.address.get_ref()).into();
+    let rip = *server.address.get_ref();
     Ok(RealServer { rip, rport, method, weight, u_threshold, l_threshold })
 }
 
@@ -155,7 +157,7 @@ fn check_server_port(
 ) -> Result<u16, ConfigError> {
     let vport = match key {
         ServiceKey::Address { vport, .. } => vport,
-        ServiceKey::Fwmark(_) => 0,
+        ServiceKey::Fwmark { .. } => 0,
     };
     let Some(given) = &server.port else { return Ok(vport) };
     let rport = source.number("port", given, 0..=65_535)?;
@@ -186,7 +188,7 @@ fn check_mark(source: &Source, file: &file::Mark) -> Result<Mark, ConfigError> {
         })?,
         None => 0..=65_535,
     };
-    let everywhere = Prefix::of(Ipv4Addr::UNSPECIFIED, 0);
+    let everywhere = Prefix::of(Ipv4Addr::UNSPECIFIED.into(), 0);
     Ok(Mark {
         mark: source.number("mark", &file.mark, MARK)?,
         proto: file.protocol.map(number),

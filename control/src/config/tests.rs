@@ -1,4 +1,5 @@
 use super::*;
+use crate::rules::example::{fwmark, v4};
 use dataplane::ids::{InterfaceId, PortId};
 use dataplane::sched::SchedulerKind;
 use dataplane::service::{ForwardingMethod, ServiceKey};
@@ -44,13 +45,13 @@ fn a_file_means_what_it_says() {
     assert_eq!((vlan.name.as_str(), vlan.port, vlan.vlan), ("mgmt", PortId(0), 20));
     assert!(vlan.twin);
     assert_eq!(config.routes[0].interface, InterfaceId(0));
-    let (proto, vip, vport) = (6, 0xc0a8_6464, 80);
+    let (proto, vip, vport) = (6, v4(0xc0a8_6464), 80);
     assert_eq!(config.services[0].key, ServiceKey::Address { proto, vip, vport });
     assert_eq!(config.services[0].scheduler, SchedulerKind::Wrr.into());
     let server = &config.services[0].real_servers[0];
-    assert_eq!((server.rip, server.rport, server.weight), (0xc0a8_6402, 80, 3));
+    assert_eq!((server.rip, server.rport, server.weight), (v4(0xc0a8_6402), 80, 3));
     assert_eq!(server.method, ForwardingMethod::Gatewaying);
-    assert_eq!(config.services[1].key, ServiceKey::Fwmark(1));
+    assert_eq!(config.services[1].key, fwmark(1));
     assert_eq!(config.services[1].real_servers[0].rport, 0);
     assert_eq!(config.marks[0].ports, 5000..=5010);
 }

@@ -1,8 +1,9 @@
 //! Values with a notation of their own.
 
+use dataplane::address::{Address, Family};
 use serde::Deserialize;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 /// An Ethernet address, in wire order.
@@ -47,8 +48,8 @@ impl fmt::Display for MacAddr {
 #[serde(try_from = "String")]
 pub struct Prefix {
     /// First address.
-    pub address: Ipv4Addr,
-    /// Bits that count, 0 to 32.
+    pub address: IpAddr,
+    /// Bits that count, 0 to 32 or 128.
     pub len: u8,
 }
 
@@ -56,24 +57,27 @@ pub struct Prefix {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct InterfaceAddress {
     /// The director's address.
-    pub address: Ipv4Addr,
-    /// Bits of the subnet, 1 to 32.
+    pub address: IpAddr,
+    /// Bits of the subnet, 1 to 32 or 128.
     pub len: u8,
 }
 
-/// The network mask of a prefix length, host order.
-fn mask(len: u8) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0)
+/// The address with every bit after the first `len` cleared.
+fn masked(address: IpAddr, len: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => (address.to_bits() & u32::netmask(len)).ip(),
+        IpAddr::V6(address) => (address.to_bits() & u128::netmask(len)).ip(),
+    }
 }
 
 impl Prefix {
-    /// The prefix of `len` (0 to 32) bits that `address` lies in.
-    pub fn of(address: Ipv4Addr, len: u8) -> Prefix {
-        Prefix { address: (u32::from(address) & mask(len)).into(), len }
+    /// The prefix of `len` bits, at most all, that `address` lies in.
+    pub fn of(address: IpAddr, len: u8) -> Prefix {
+        Prefix { address: masked(address, len), len }
     }
 
     /// Whether the address lies in it.
-    pub fn contains(self, address: Ipv4Addr) -> bool {
+    pub fn contains(self, address: IpAddr) -> bool {
         Prefix::of(address, self.len) == self
     }
 }
@@ -84,18 +88,26 @@ impl InterfaceAddress {
         Prefix::of(self.address, self.len)
     }
 
-    /// Whether it is its subnet's network or broadcast address, which a /31 or /32 has not (RFC 3021).
+    /// Whether it is its subnet's network or broadcast address, which a /31 or /32 has not (RFC 3021),
+    /// or its subnet-router anycast address, which a /127 or /128 has not (RFC 4291 section 2.6.1, RFC 6164).
     pub fn is_reserved(self) -> bool {
-        let host = u32::from(self.address) & !mask(self.len);
-        self.len < 31 && (host == 0 || host == !mask(self.len))
+        let is_first = self.subnet().address == self.address;
+        match self.address {
+            IpAddr::V4(address) => {
+                let is_last = address.to_bits() | u32::netmask(self.len) == u32::MAX;
+                self.len < 31 && (is_first || is_last)
+            }
+            IpAddr::V6(_) => self.len < 127 && is_first,
+        }
     }
 }
 
 /// `address/len`, both in range.
-fn slash(text: &str) -> Option<(Ipv4Addr, u8)> {
+fn slash(text: &str) -> Option<(IpAddr, u8)> {
     let (address, len) = text.split_once('/')?;
-    let len: u8 = len.parse().ok().filter(|len| *len <= 32)?;
-    Some((address.parse().ok()?, len))
+    let address: IpAddr = address.parse().ok()?;
+    let len: u8 = len.parse().ok().filter(|len| *len <= Family::of(address).bits())?;
+    Some((address, len))
 }
 
 impl FromStr for Prefix {
@@ -103,7 +115,7 @@ impl FromStr for Prefix {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (address, len) = if text == "default" {
-            (Ipv4Addr::UNSPECIFIED, 0)
+            (Ipv4Addr::UNSPECIFIED.into(), 0)
         } else {
             slash(text).ok_or_else(|| format!("`{text}` is not a prefix such as 10.0.0.0/24"))?
         };

@@ -5,6 +5,7 @@ use crate::api::Backend;
 use crate::api::protocol::{ApiError, ConnFilter, ConnRow, Listing, Status, Sysctl, Timeouts};
 use crate::rules::{MarkRule, RuleChange};
 use crate::workers::boot_time;
+use dataplane::address::Address;
 use dataplane::conn::Conn;
 use dataplane::service::ServiceKey;
 use serde_json::{Value, json};
@@ -117,8 +118,8 @@ fn fits(filter: &ConnFilter, conn: &Conn) -> bool {
     match filter.service {
         None => true,
         Some(ServiceKey::Address { proto, vip, vport }) => {
-            (conn.proto, conn.vip) == (proto, vip) && (vport == 0 || conn.vport == vport)
+            (conn.proto, conn.vip.ip()) == (proto, vip) && (vport == 0 || conn.vport == vport)
         }
-        Some(ServiceKey::Fwmark(_)) => false,
+        Some(ServiceKey::Fwmark { .. }) => false,
     }
 }

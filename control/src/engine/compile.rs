@@ -7,13 +7,14 @@ use dataplane::counters::DestTotals;
 use dataplane::ids::{DestId, Generation, NextHopId};
 use dataplane::service::{Dest, Service, ServiceTable};
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 /// What a snapshot needs beside the desired state.
 pub struct Around<'a> {
     /// The snapshot's number.
     pub generation: Generation,
     /// Next hops of the real servers.
-    pub next_hops: &'a HashMap<u32, NextHopId>,
+    pub next_hops: &'a HashMap<IpAddr, NextHopId>,
     /// Mark rules that are gone while workers have conns that they made.
     pub removed_marks: &'a [MarkRule],
 }
@@ -44,7 +45,7 @@ pub fn compile(
 fn service(
     from: &VirtualService,
     desired: &Desired,
-    next_hops: &HashMap<u32, NextHopId>,
+    next_hops: &HashMap<IpAddr, NextHopId>,
     ids: &mut Identities,
     counted: impl Fn(DestId) -> DestTotals + Copy,
 ) -> Result<Service, Exhausted> {

@@ -11,6 +11,7 @@ use dataplane::ids::{DestId, ServiceId};
 use dataplane::limits::{MAX_DESTS, MAX_SERVICES};
 use dataplane::service::{DestShared, ServiceKey};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -19,8 +20,8 @@ use std::sync::atomic::Ordering::Relaxed;
 pub struct DestIdentity {
     /// Its id.
     pub id: DestId,
-    /// Real server's address, host order.
-    pub rip: u32,
+    /// Real server's address.
+    pub rip: IpAddr,
     /// What workers share about it.
     pub shared: Arc<DestShared>,
     /// Readings of the workers' counters that are not this destination's, or were zeroed.
@@ -37,7 +38,7 @@ pub struct ServiceIdentity {
     /// Counts of destinations whose ids are free again.
     pub retired: DestTotals,
     /// By address and port of the real server.
-    pub dests: BTreeMap<(u32, u16), DestIdentity>,
+    pub dests: BTreeMap<(IpAddr, u16), DestIdentity>,
     /// Whether the rules have it now.
     pub present: bool,
     /// It was deleted: if it comes back, its counters begin at zero (`__ip_vs_update_dest`).
@@ -150,7 +151,7 @@ impl Identities {
     pub fn dest(
         &mut self,
         key: ServiceKey,
-        rip: u32,
+        rip: IpAddr,
         rport: u16,
         counted: impl Fn(DestId) -> DestTotals,
     ) -> Result<&mut DestIdentity, Exhausted> {
@@ -213,11 +214,11 @@ impl Identities {
     }
 
     /// Virtual addresses without a service that workers still have conns on.
-    pub fn lingering_vips(&self) -> Vec<u32> {
+    pub fn lingering_vips(&self) -> Vec<IpAddr> {
         let absent = self.services.iter().filter(|(_, service)| !service.present);
         let vips = absent.filter_map(|(key, _)| match key {
             ServiceKey::Address { vip, .. } => Some(*vip),
-            ServiceKey::Fwmark(_) => None,
+            ServiceKey::Fwmark { .. } => None,
         });
         vips.collect()
     }
@@ -245,8 +246,9 @@ pub fn since(now: DestTotals, base: DestTotals) -> DestTotals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::example::v4;
 
-    const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: 0x0a00_0064, vport: 80 };
+    const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: v4(0x0a00_0064), vport: 80 };
 
     fn nothing(_: DestId) -> DestTotals {
         DestTotals::default()
@@ -259,14 +261,14 @@ mod tests {
     #[test]
     fn a_removed_destination_with_conns_is_found_again() {
         let mut ids = Identities::default();
-        let first = ids.dest(WEB, 1, 80, nothing).unwrap().id;
+        let first = ids.dest(WEB, v4(1), 80, nothing).unwrap().id;
 
         ids.begin();
         ids.sweep(one_conn);
-        assert_eq!(ids.lingering_vips(), [0x0a00_0064]);
+        assert_eq!(ids.lingering_vips(), [v4(0x0a00_0064)]);
         assert_eq!(ids.lingering_dests()[0].0, first);
 
-        assert_eq!(ids.dest(WEB, 1, 80, nothing).unwrap().id, first);
+        assert_eq!(ids.dest(WEB, v4(1), 80, nothing).unwrap().id, first);
         assert!(ids.lingering_dests().is_empty());
     }
 
@@ -274,29 +276,37 @@ mod tests {
     fn a_service_that_comes_back_counts_from_zero_and_a_server_that_does_goes_on() {
         let counted = |_| DestTotals { conns: 5, inactive: 1, ..DestTotals::default() };
         let mut ids = Identities::default();
-        ids.dest(WEB, 1, 80, nothing).unwrap();
+        ids.dest(WEB, v4(1), 80, nothing).unwrap();
 
         ids.begin();
         ids.service(WEB, counted).unwrap();
         ids.sweep(counted);
-        assert_eq!(ids.dest(WEB, 1, 80, counted).unwrap().base.conns, 0, "the server came back");
+        assert_eq!(
+            ids.dest(WEB, v4(1), 80, counted).unwrap().base.conns,
+            0,
+            "the server came back"
+        );
 
         ids.begin();
         ids.sweep(counted);
-        assert_eq!(ids.dest(WEB, 1, 80, counted).unwrap().base.conns, 5, "the service came back");
+        assert_eq!(
+            ids.dest(WEB, v4(1), 80, counted).unwrap().base.conns,
+            5,
+            "the service came back"
+        );
     }
 
     #[test]
     fn a_removed_destination_without_conns_gives_its_id_to_another() {
         let mut ids = Identities::default();
-        let first = ids.dest(WEB, 1, 80, nothing).unwrap().id;
+        let first = ids.dest(WEB, v4(1), 80, nothing).unwrap().id;
 
         ids.begin();
         ids.service(WEB, nothing).unwrap();
         ids.sweep(nothing);
         let counted = |_| DestTotals { conns: 7, ..DestTotals::default() };
         let reused = (2..=MAX_DESTS as u32).find_map(|server| {
-            let dest = ids.dest(WEB, server, 80, counted).ok()?;
+            let dest = ids.dest(WEB, v4(server), 80, counted).ok()?;
             (dest.id == first).then(|| dest.clone())
         });
 
@@ -307,7 +317,7 @@ mod tests {
     #[test]
     fn a_conn_between_active_and_inactive_keeps_its_destinations_id() {
         let mut ids = Identities::default();
-        let shared = ids.dest(WEB, 1, 80, nothing).unwrap().shared.clone();
+        let shared = ids.dest(WEB, v4(1), 80, nothing).unwrap().shared.clone();
         ids.begin();
 
         shared.conns.store(1, Relaxed);
@@ -322,7 +332,7 @@ mod tests {
     #[test]
     fn a_service_keeps_what_its_gone_destinations_counted() {
         let mut ids = Identities::default();
-        ids.dest(WEB, 1, 80, nothing).unwrap();
+        ids.dest(WEB, v4(1), 80, nothing).unwrap();
 
         ids.begin();
         ids.service(WEB, nothing).unwrap();
@@ -335,8 +345,8 @@ mod tests {
     fn ids_run_out_with_an_error_and_zero_is_never_given() {
         let mut ids = Identities::default();
         for server in 1..MAX_DESTS as u32 {
-            assert_ne!(ids.dest(WEB, server, 80, nothing).unwrap().id, DestId(0));
+            assert_ne!(ids.dest(WEB, v4(server), 80, nothing).unwrap().id, DestId(0));
         }
-        assert_eq!(ids.dest(WEB, 0, 80, nothing).unwrap_err(), Exhausted::Dests);
+        assert_eq!(ids.dest(WEB, v4(0), 80, nothing).unwrap_err(), Exhausted::Dests);
     }
 }

@@ -4,6 +4,7 @@ use super::identity::{DestIdentity, Identities, ServiceIdentity, since};
 use super::stats::{self, Rates};
 use crate::api::protocol::{ConnRow, DestListing, ServiceListing, Stats};
 use crate::rules::{RealServer, VirtualService};
+use dataplane::address::Address;
 use dataplane::conn::Conn;
 use dataplane::counters::DestTotals;
 use dataplane::ids::DestId;
@@ -78,11 +79,11 @@ pub fn row(conn: &Conn, now: Tick) -> Option<ConnRow> {
         proto: conn.proto,
         expires: left / TICKS_PER_SECOND,
         state: proto::name(conn.proto, conn.state).to_owned(),
-        cip: conn.cip,
+        cip: conn.cip.ip(),
         cport: conn.cport,
-        vip: conn.vip,
+        vip: conn.vip.ip(),
         vport: conn.vport,
-        rip: conn.rip,
+        rip: conn.rip.ip(),
         rport: conn.rport,
     })
 }

@@ -7,6 +7,7 @@ use dataplane::ids::NextHopId;
 use dataplane::mailbox::Message;
 use dataplane::nexthop::ResolveRequest;
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -19,7 +20,7 @@ pub struct Paths {
     mirror: MirrorHandle,
     pump: mpsc::Sender<oneshot::Sender<()>>,
     /// Real servers whose next hops are held, with their ids.
-    held: HashMap<u32, NextHopId>,
+    held: HashMap<IpAddr, NextHopId>,
 }
 
 impl Paths {
@@ -38,8 +39,8 @@ impl Paths {
     ///
     /// # Errors
     /// If there are no more ids.
-    pub async fn hold(&mut self, targets: &BTreeSet<u32>) -> Result<(), NoNextHopLeft> {
-        let new: Vec<u32> =
+    pub async fn hold(&mut self, targets: &BTreeSet<IpAddr>) -> Result<(), NoNextHopLeft> {
+        let new: Vec<IpAddr> =
             targets.iter().copied().filter(|target| !self.held.contains_key(target)).collect();
         if !new.is_empty() {
             let ids = self.mirror.intern(&new)?;
@@ -56,14 +57,14 @@ impl Paths {
     }
 
     /// The ids of the real servers that are held.
-    pub fn held(&self) -> &HashMap<u32, NextHopId> {
+    pub fn held(&self) -> &HashMap<IpAddr, NextHopId> {
         &self.held
     }
 
     /// Gives up the next hops of real servers that are not `needed` any more: no table that a
     /// worker runs names them, and no conn.
-    pub fn release_all_but(&mut self, needed: &BTreeSet<u32>) {
-        let gone: Vec<u32> =
+    pub fn release_all_but(&mut self, needed: &BTreeSet<IpAddr>) {
+        let gone: Vec<IpAddr> =
             self.held.keys().copied().filter(|target| !needed.contains(target)).collect();
         if !gone.is_empty() {
             self.mirror.release(&gone);

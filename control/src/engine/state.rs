@@ -16,6 +16,7 @@ use dataplane::counters::DestTotals;
 use dataplane::ids::{DestId, Generation, NextHopId};
 use dataplane::service::{ServiceKey, ServiceTable};
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 
 /// What is desired, and what has been counted for it. In all methods `counted` reads what the
 /// workers have counted under a destination's id.
@@ -98,7 +99,7 @@ impl State {
     pub fn install(
         &mut self,
         desired: Desired,
-        next_hops: &HashMap<u32, NextHopId>,
+        next_hops: &HashMap<IpAddr, NextHopId>,
         counted: impl Fn(DestId) -> DestTotals + Copy,
     ) -> Result<ServiceTable, Exhausted> {
         let removed_marks = self.removed_marks_beside(&desired.marks);
@@ -115,7 +116,7 @@ impl State {
     /// The rules that lack in `marks` although their services, present or removed, may have conns.
     fn removed_marks_beside(&self, marks: &[MarkRule]) -> Vec<MarkRule> {
         let known = self.removed_marks.iter().chain(&self.desired.marks);
-        let served = known.filter(|rule| self.ids.get(ServiceKey::Fwmark(rule.mark)).is_some());
+        let served = known.filter(|rule| self.ids.get(rule.service()).is_some());
         let mut removed: Vec<MarkRule> = Vec::new();
         for rule in served.filter(|rule| !marks.contains(rule)) {
             if !removed.contains(rule) {
@@ -129,13 +130,12 @@ impl State {
     /// no conns. Only when every worker runs the last table: see [`Identities::sweep`].
     pub fn sweep(&mut self, counted: impl Fn(DestId) -> DestTotals) {
         let ids = &self.ids;
-        let lingers = |mark| ids.has_conns(ServiceKey::Fwmark(mark), &counted);
-        self.removed_marks.retain(|rule| lingers(rule.mark));
+        self.removed_marks.retain(|rule| ids.has_conns(rule.service(), &counted));
         self.ids.sweep(counted);
     }
 
     /// Addresses that next hops are needed for: of real servers, removed ones with conns included.
-    pub fn reachable(&self) -> BTreeSet<u32> {
+    pub fn reachable(&self) -> BTreeSet<IpAddr> {
         let mut needed = targets(&self.desired.rules);
         needed.extend(self.ids.dests().map(|(_, dest)| dest.rip));
         needed
@@ -207,7 +207,7 @@ impl State {
 }
 
 /// Addresses that the rules need next hops for.
-pub fn targets(rules: &Rules) -> BTreeSet<u32> {
+pub fn targets(rules: &Rules) -> BTreeSet<IpAddr> {
     let servers = rules.services().flat_map(|service| &service.real_servers);
     servers.map(|server| server.rip).collect()
 }
@@ -217,7 +217,7 @@ fn clear_overload(old: &Rules, table: &ServiceTable) {
     for service in table.services() {
         let Some(before) = old.get(service.key) else { continue };
         let servers = before.real_servers.iter();
-        let thresholds: HashMap<(u32, u16), u32> =
+        let thresholds: HashMap<(IpAddr, u16), u32> =
             servers.map(|it| ((it.rip, it.rport), it.u_threshold)).collect();
         for dest in &service.dests {
             if let Some(&threshold) = thresholds.get(&(dest.rip, dest.rport)) {

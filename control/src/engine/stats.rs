@@ -121,13 +121,13 @@ fn packets(tally: &Tally) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dataplane::service::ServiceKey;
+    use crate::rules::example::{fwmark, v4};
 
     #[test]
     fn a_steady_rate_is_approached_by_quarters() {
         let mut ids = Identities::default();
-        let key = ServiceKey::Fwmark(1);
-        let id = ids.dest(key, 1, 80, |_| DestTotals::default()).unwrap().id;
+        let key = fwmark(1);
+        let id = ids.dest(key, v4(1), 80, |_| DestTotals::default()).unwrap().id;
         let mut rates = Rates::default();
         for tick in 0..40 {
             rates.tick(&ids, |_| DestTotals { conns: tick * 200, ..DestTotals::default() });

@@ -5,17 +5,20 @@ use crate::api::protocol::ConnFilter;
 use crate::config::MacAddr;
 use crate::mirror::{self, MirrorInterface, MirrorState};
 use crate::rules::RealServer;
+use crate::rules::example::v4;
 use dataplane::ids::PortId;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: 0x0a00_0064, vport: 80 };
-const RIP: u32 = 0xc0a8_6402;
+const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: v4(0x0a00_0064), vport: 80 };
+const RIP: IpAddr = v4(0xc0a8_6402);
+const OTHER: IpAddr = v4(0xc0a8_6403);
 
 struct NoReadings;
 
@@ -80,12 +83,12 @@ impl Rig {
     }
 }
 
-fn web(servers: &[u32]) -> Vec<RuleChange> {
+fn web(servers: &[IpAddr]) -> Vec<RuleChange> {
     let service = RuleChange::AddService { service: WEB, scheduler: SchedulerKind::Rr.into() };
     std::iter::once(service).chain(servers.iter().map(|&rip| add(rip))).collect()
 }
 
-fn add(rip: u32) -> RuleChange {
+fn add(rip: IpAddr) -> RuleChange {
     let server = RealServer {
         rip,
         rport: 80,
@@ -97,7 +100,7 @@ fn add(rip: u32) -> RuleChange {
     RuleChange::AddServer { service: WEB, server }
 }
 
-fn delete(rip: u32) -> Vec<RuleChange> {
+fn delete(rip: IpAddr) -> Vec<RuleChange> {
     vec![RuleChange::DeleteServer { service: WEB, rip, rport: 80 }]
 }
 
@@ -105,7 +108,7 @@ fn delete(rip: u32) -> Vec<RuleChange> {
 async fn a_change_returns_when_every_worker_has_it() {
     let rig = Rig::new(2);
     rig.workers[1].sleep();
-    let change = rig.begin(web(&[RIP, RIP + 1]));
+    let change = rig.begin(web(&[RIP, OTHER]));
     sleep(Duration::from_secs(1)).await;
     assert!(!change.is_finished());
     assert_eq!(rig.workers[0].generations(), [1], "with next hops known before: the worker looks");
@@ -160,7 +163,7 @@ async fn a_refused_change_leaves_everything_as_it_was() {
     let rig = Rig::new(1);
     rig.change(web(&[RIP])).await.expect("applied");
     let before = rig.dests().await;
-    assert!(rig.change(vec![add(RIP + 1), add(RIP)]).await.is_err(), "it is there already");
+    assert!(rig.change(vec![add(OTHER), add(RIP)]).await.is_err(), "it is there already");
     assert_eq!(rig.dests().await, before);
     assert_eq!(rig.workers[0].generations(), [1]);
 }
@@ -207,7 +210,7 @@ async fn totals_are_aggregated_while_a_change_waits() {
     rig.change(web(&[RIP])).await.expect("applied");
     let dest = rig.dests().await[0];
     rig.workers[1].sleep();
-    let change = rig.begin(vec![add(RIP + 1)]);
+    let change = rig.begin(vec![add(OTHER)]);
     sleep(Duration::from_secs(1)).await;
     let new = rig.workers[0].table().services()[0].dests.iter().map(|dest| dest.id).max();
     let new = new.expect("worker 0 has the second server");

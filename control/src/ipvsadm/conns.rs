@@ -29,6 +29,7 @@ pub fn row(conn: &ConnRow, names: &Names) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::example::v4;
 
     #[test]
     fn a_row_is_ipvsadms_to_the_byte() {
@@ -36,11 +37,11 @@ mod tests {
             proto: 17,
             expires: 8015,
             state: "UDP".into(),
-            cip: 0x0a00_0009,
+            cip: v4(0x0a00_0009),
             cport: 5353,
-            vip: 0xc0a8_010a,
+            vip: v4(0xc0a8_010a),
             vport: 53,
-            rip: 0xc0a8_010e,
+            rip: v4(0xc0a8_010e),
             rport: 53,
         };
         assert_eq!(

@@ -5,6 +5,7 @@ use super::numbers::{abbreviated, exact};
 use super::sort;
 use crate::api::protocol::{DestListing, Listing, ServiceListing, Stats};
 use crate::rules::words::proto_name;
+use dataplane::address::Family;
 use dataplane::sched::{SchedFlags, SchedulerKind, Scheduling};
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use std::fmt::Write;
@@ -73,7 +74,7 @@ pub fn ordered_dests(service: &ServiceListing, nosort: bool) -> Vec<&DestListing
 pub fn proto_of(key: ServiceKey) -> u8 {
     match key {
         ServiceKey::Address { proto, .. } => proto,
-        ServiceKey::Fwmark(_) => 0,
+        ServiceKey::Fwmark { .. } => 0,
     }
 }
 
@@ -148,7 +149,8 @@ fn service_name(key: ServiceKey, names: &Names) -> String {
             format!("{proto_name:<4} {}", names.endpoint(vip, vport, proto))
         }
         // ipvsadm prints the mark as a signed number.
-        ServiceKey::Fwmark(mark) => format!("FWM  {}", mark as i32),
+        ServiceKey::Fwmark { mark, family: Family::V4 } => format!("FWM  {}", mark as i32),
+        ServiceKey::Fwmark { mark, family: Family::V6 } => format!("FWM  {} IPv6", mark as i32),
     };
     cut(&name, SERVICE_WIDTH).to_owned()
 }
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn conns_and_rates_stand_in_their_columns() {
         let server = RealServer {
-            rip: 0xc0a8_010b,
+            rip: [192, 168, 1, 11].into(),
             rport: 0,
             method: ForwardingMethod::Gatewaying,
             weight: 1,
@@ -214,7 +216,8 @@ mod tests {
         let rate = Stats { conns: 1, inpkts: 2, outpkts: 3, inbytes: 100_000_000, outbytes: 5 };
         let (stats, active, inactive) = (Stats::default(), 23, 1_234_567_890);
         let dests = vec![DestListing { server, active, inactive, stats, rate }];
-        let (key, scheduler) = (ServiceKey::Fwmark(1), SchedulerKind::Rr.into());
+        let (key, scheduler) =
+            (ServiceKey::Fwmark { mark: 1, family: Family::V4 }, SchedulerKind::Rr.into());
         let services = vec![ServiceListing { key, scheduler, stats, rate, dests }];
         let listing = Listing { table_size: 4096, services };
         let last_line = |columns| {

@@ -7,13 +7,13 @@
 use dataplane::flow::protocol;
 use std::collections::HashMap;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// What the files say; empty stands for `-n`.
 #[derive(Debug, Default)]
 pub struct Names {
     services: Vec<(String, u16, u8)>,
-    hosts: HashMap<u32, String>,
+    hosts: HashMap<IpAddr, String>,
 }
 
 impl Names {
@@ -40,8 +40,8 @@ impl Names {
         }
         for fields in records(hosts) {
             if let [address, name, ..] = fields[..] {
-                if let Ok(address) = address.parse::<Ipv4Addr>() {
-                    names.hosts.entry(address.into()).or_insert_with(|| name.to_owned());
+                if let Ok(address) = address.parse::<IpAddr>() {
+                    names.hosts.entry(address).or_insert_with(|| name.to_owned());
                 }
             }
         }
@@ -53,10 +53,11 @@ impl Names {
         self.services.iter().find(|row| row.0 == name && row.2 == proto).map(|row| row.1)
     }
 
-    /// `host:port`, by name where there is one.
-    pub fn endpoint(&self, address: u32, port: u16, proto: u8) -> String {
+    /// `host:port` or `[host]:port`, by name where there is one.
+    pub fn endpoint(&self, address: IpAddr, port: u16, proto: u8) -> String {
         let host = self.hosts.get(&address).cloned();
-        let host = host.unwrap_or_else(|| Ipv4Addr::from(address).to_string());
+        let host = host.unwrap_or_else(|| address.to_string());
+        let host = if address.is_ipv6() { format!("[{host}]") } else { host };
         match self.services.iter().find(|row| row.1 == port && row.2 == proto && port != 0) {
             Some(row) => format!("{host}:{}", row.0),
             None => format!("{host}:{port}"),
@@ -82,6 +83,7 @@ fn records(text: &str) -> impl Iterator<Item = Vec<&str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::example::v4;
 
     #[test]
     fn names_come_from_the_files_and_numbers_stay_where_there_is_none() {
@@ -91,8 +93,8 @@ mod tests {
         );
         assert_eq!(names.port_of("www", 6), Some(80));
         assert_eq!(names.port_of("http", 17), None);
-        assert_eq!(names.endpoint(0x0a00_0064, 80, 6), "vip.example.org:http");
-        assert_eq!(names.endpoint(0x0a00_0065, 80, 17), "10.0.0.101:80");
-        assert_eq!(Names::none().endpoint(0x0a00_0064, 80, 6), "10.0.0.100:80");
+        assert_eq!(names.endpoint(v4(0x0a00_0064), 80, 6), "vip.example.org:http");
+        assert_eq!(names.endpoint(v4(0x0a00_0065), 80, 17), "10.0.0.101:80");
+        assert_eq!(Names::none().endpoint(v4(0x0a00_0064), 80, 6), "10.0.0.100:80");
     }
 }

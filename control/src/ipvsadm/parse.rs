@@ -9,6 +9,7 @@ use super::popt::Words;
 use super::{Failure, check};
 use crate::api::protocol::Timeouts;
 use crate::rules::{RealServer, RuleChange, RuleError, words};
+use dataplane::address::Family;
 use dataplane::sched::{SchedFlags, SchedulerKind, Scheduling};
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use std::net::{IpAddr, Ipv4Addr};
@@ -103,6 +104,12 @@ struct Target {
     port: u16,
     fwmark: u32,
     is_v6: bool,
+}
+
+impl Target {
+    fn family(&self) -> Family {
+        if self.is_v6 { Family::V6 } else { Family::V4 }
+    }
 }
 
 /// Options read so far.
@@ -334,10 +341,9 @@ impl<'a> Draft<'a> {
 
     fn key(&self) -> ServiceKey {
         let Target { address, proto, port, fwmark, .. } = self.target;
-        match (fwmark, address) {
-            (0, IpAddr::V4(vip)) => ServiceKey::Address { proto, vip: vip.into(), vport: port },
-            // An IPv6 address has been refused.
-            _ => ServiceKey::Fwmark(fwmark),
+        match fwmark {
+            0 => ServiceKey::Address { proto, vip: address, vport: port },
+            mark => ServiceKey::Fwmark { mark, family: self.target.family() },
         }
     }
 
@@ -355,10 +361,7 @@ impl<'a> Draft<'a> {
     }
 
     fn server(&self) -> RealServer {
-        let (rip, rport) = match self.server {
-            Some((IpAddr::V4(address), port)) => (address.into(), port),
-            _ => (0, 0),
-        };
+        let (rip, rport) = self.server.unwrap_or((IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
         RealServer {
             rip,
             rport,

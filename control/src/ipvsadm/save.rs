@@ -9,6 +9,7 @@
 use super::layout::{ordered, ordered_dests, proto_of};
 use super::names::Names;
 use crate::api::protocol::{DestListing, Listing, Timeouts};
+use dataplane::address::Family;
 use dataplane::flow::protocol;
 use dataplane::service::{ForwardingMethod, ServiceKey};
 
@@ -40,7 +41,8 @@ fn selector(key: ServiceKey, names: &Names) -> String {
             let option = if proto == protocol::UDP { "-u" } else { "-t" };
             format!("{option} {}", names.endpoint(vip, vport, proto))
         }
-        ServiceKey::Fwmark(mark) => format!("-f {mark}"),
+        ServiceKey::Fwmark { mark, family: Family::V4 } => format!("-f {mark}"),
+        ServiceKey::Fwmark { mark, family: Family::V6 } => format!("-f {mark} -6"),
     }
 }
 

@@ -6,7 +6,13 @@
 //! see, and which takes any comparison.
 
 use crate::api::protocol::{DestListing, ServiceListing};
+use dataplane::address::Family;
 use dataplane::service::ServiceKey;
+use std::net::IpAddr;
+
+/// Linux's numbers of the families.
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
 
 /// Services in ipvsadm's order.
 pub fn services(services: &[ServiceListing]) -> Vec<&ServiceListing> {
@@ -17,14 +23,39 @@ pub fn services(services: &[ServiceListing]) -> Vec<&ServiceListing> {
 
 /// Destinations of one service in ipvsadm's order.
 pub fn dests(dests: &[DestListing]) -> Vec<&DestListing> {
-    let words = |dest: &DestListing| [dest.server.rip, dest.server.rport.into()];
-    merge_sort(dests.iter().collect(), &|a, b| first_difference(words(a), words(b)))
+    merge_sort(dests.iter().collect(), &|a, b| first_difference(dest_words(a), dest_words(b)))
 }
 
-fn service_words(key: ServiceKey) -> [u32; 4] {
+/// Fwmark, family, protocol, address, port.
+fn service_words(key: ServiceKey) -> [u32; 8] {
+    let family = match key.family() {
+        Family::V4 => AF_INET,
+        Family::V6 => AF_INET6,
+    };
     match key {
-        ServiceKey::Address { proto, vip, vport } => [0, proto.into(), vip, vport.into()],
-        ServiceKey::Fwmark(mark) => [mark, 0, 0, 0],
+        ServiceKey::Address { proto, vip, vport } => {
+            let [a, b, c, d] = address_words(vip);
+            [0, family, proto.into(), a, b, c, d, vport.into()]
+        }
+        ServiceKey::Fwmark { mark, .. } => [mark, family, 0, 0, 0, 0, 0, 0],
+    }
+}
+
+/// Family, address, port.
+fn dest_words(dest: &DestListing) -> [u32; 6] {
+    let family = if dest.server.rip.is_ipv4() { AF_INET } else { AF_INET6 };
+    let [a, b, c, d] = address_words(dest.server.rip);
+    [family, a, b, c, d, dest.server.rport.into()]
+}
+
+/// The words that are compared, in host order.
+fn address_words(address: IpAddr) -> [u32; 4] {
+    match address {
+        IpAddr::V4(address) => [address.to_bits(), 0, 0, 0],
+        IpAddr::V6(address) => {
+            let bits = address.to_bits();
+            [96, 64, 32, 0].map(|shift| (bits >> shift) as u32)
+        }
     }
 }
 
@@ -56,7 +87,7 @@ mod tests {
     use super::*;
 
     fn key(vip: [u8; 4]) -> ServiceKey {
-        ServiceKey::Address { proto: 6, vip: u32::from_be_bytes(vip), vport: 80 }
+        ServiceKey::Address { proto: 6, vip: vip.into(), vport: 80 }
     }
 
     fn sorted(keys: Vec<ServiceKey>) -> Vec<ServiceKey> {
@@ -77,9 +108,9 @@ mod tests {
 
     #[test]
     fn protocols_come_in_order_of_their_numbers_and_fwmarks_last() {
-        let udp = ServiceKey::Address { proto: 17, vip: 1, vport: 53 };
-        let tcp = ServiceKey::Address { proto: 6, vip: 2, vport: 80 };
-        let mark = ServiceKey::Fwmark(1);
+        let udp = ServiceKey::Address { proto: 17, vip: [0, 0, 0, 1].into(), vport: 53 };
+        let tcp = ServiceKey::Address { proto: 6, vip: [0, 0, 0, 2].into(), vport: 80 };
+        let mark = ServiceKey::Fwmark { mark: 1, family: Family::V4 };
         assert_eq!(sorted(vec![mark, udp, tcp]), [tcp, udp, mark]);
     }
 

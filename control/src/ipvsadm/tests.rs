@@ -4,6 +4,7 @@ use super::*;
 use crate::api::fake::FakeDirector;
 use crate::api::protocol::{Answer, ConnFilter, ConnRow, Op, Stats};
 use crate::api::{CallError, Director};
+use crate::rules::example::v4;
 use serde_json::Value;
 use std::io;
 
@@ -395,11 +396,11 @@ fn conns_are_listed_and_daemons_are_none() {
         proto: 6,
         expires: 898,
         state: "ESTABLISHED".into(),
-        cip: 0xac10_0001,
+        cip: v4(0xac10_0001),
         cport: 4000,
-        vip: 0x0a00_0064,
+        vip: v4(0x0a00_0064),
         vport: 80,
-        rip: 0xc0a8_010c,
+        rip: v4(0xc0a8_010c),
         rport: 80,
     }];
     let (status, out, _) = run_on(&mut director, "-Lnc");

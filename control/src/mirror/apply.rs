@@ -5,10 +5,11 @@ use crate::config::{Config, Interface, StaticNeighbor, StaticRoute};
 use dataplane::ids::InterfaceId;
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::neighbour::NeighbourState;
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
 use rtnetlink::{Error, Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use std::collections::HashMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Why a twin is not as configured.
 #[derive(Debug)]
@@ -74,21 +75,30 @@ async fn apply_interface(
     let set = handle.link().set(wanted.build()).execute().await;
     set.map_err(refused(format!("to switch on the twin {name} with an MTU of {mtu}")))?;
     for own in &interface.addresses {
-        let add = handle.address().add(ifindex, own.address.into(), own.len).replace();
+        let add = handle.address().add(ifindex, own.address, own.len).replace();
         add.execute().await.map_err(refused(format!("the address {own} on {name}")))?;
     }
     Ok(ifindex)
 }
 
 async fn apply_route(handle: &Handle, route: &StaticRoute, ifindex: u32) -> Result<(), ApplyError> {
-    let mut wanted = RouteMessageBuilder::<Ipv4Addr>::new()
-        .destination_prefix(route.prefix.address, route.prefix.len)
-        .output_interface(ifindex);
-    if let Some(via) = route.via {
-        wanted = wanted.gateway(via);
-    }
-    let add = handle.route().add(wanted.build()).replace();
+    let add = handle.route().add(route_message(route, ifindex)).replace();
     add.execute().await.map_err(refused(format!("the route to {}", route.prefix)))
+}
+
+fn route_message(route: &StaticRoute, ifindex: u32) -> RouteMessage {
+    let len = route.prefix.len;
+    let mut message = match route.prefix.address {
+        IpAddr::V4(address) => {
+            RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, len).build()
+        }
+        IpAddr::V6(address) => {
+            RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(address, len).build()
+        }
+    };
+    message.attributes.push(RouteAttribute::Oif(ifindex));
+    message.attributes.extend(route.via.map(|via| RouteAttribute::Gateway(via.into())));
+    message
 }
 
 async fn apply_neighbor(
@@ -96,7 +106,7 @@ async fn apply_neighbor(
     neighbor: &StaticNeighbor,
     ifindex: u32,
 ) -> Result<(), ApplyError> {
-    let add = handle.neighbours().add(ifindex, neighbor.address.into());
+    let add = handle.neighbours().add(ifindex, neighbor.address);
     let add = add.link_layer_address(&neighbor.mac.0).state(NeighbourState::Permanent).replace();
     add.execute().await.map_err(refused(format!("the neighbor {}", neighbor.address)))
 }

@@ -80,7 +80,7 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
 /// The director's own address: `IFA_LOCAL`, which differs from `IFA_ADDRESS` on point-to-point links.
 pub(super) fn address(message: &AddressMessage) -> Option<OwnAddress> {
     let own = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(IpAddr::V4(own)) => Some(*own),
+        AddressAttribute::Local(own @ IpAddr::V4(_)) => Some(*own),
         _ => None,
     });
     let address = InterfaceAddress { address: own?, len: message.header.prefix_len };
@@ -95,7 +95,7 @@ pub(super) fn route(message: &RouteMessage) -> Option<KernelRoute> {
     }
     let mut table = u32::from(header.table);
     let mut route = KernelRoute {
-        prefix: Prefix::of(Ipv4Addr::UNSPECIFIED, header.destination_prefix_length),
+        prefix: Prefix::of(Ipv4Addr::UNSPECIFIED.into(), header.destination_prefix_length),
         rank: Rank { main: true, metric: 0, tos: header.tos },
         kind: match header.kind {
             RouteType::Unicast => RouteKind::Unicast,
@@ -123,12 +123,16 @@ pub(super) fn route(message: &RouteMessage) -> Option<KernelRoute> {
 fn route_attribute(route: &mut KernelRoute, attribute: &RouteAttribute) {
     match attribute {
         RouteAttribute::Destination(RouteAddress::Inet(address)) => {
-            route.prefix = Prefix::of(*address, route.prefix.len);
+            route.prefix = Prefix::of((*address).into(), route.prefix.len);
         }
         RouteAttribute::Priority(metric) => route.rank.metric = *metric,
         RouteAttribute::Oif(ifindex) => route.ifindex = *ifindex,
-        RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => route.gateway = Some(*gateway),
-        RouteAttribute::PrefSource(RouteAddress::Inet(source)) => route.source = Some(*source),
+        RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => {
+            route.gateway = Some((*gateway).into())
+        }
+        RouteAttribute::PrefSource(RouteAddress::Inet(source)) => {
+            route.source = Some((*source).into())
+        }
         RouteAttribute::Metrics(metrics) => {
             route.mtu = metrics.iter().find_map(|metric| match metric {
                 RouteMetric::Mtu(mtu) => Some(*mtu),
@@ -157,7 +161,7 @@ pub(super) fn neighbor(message: &NeighbourMessage) -> Option<KernelNeighbor> {
     for attribute in &message.attributes {
         match attribute {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(value)) => {
-                address = Some(*value);
+                address = Some((*value).into());
             }
             NeighbourAttribute::LinkLayerAddress(value) => mac = mac_of(value),
             _ => {}
@@ -230,7 +234,7 @@ mod tests {
         assert_eq!(route.prefix.to_string(), "198.51.100.0/24");
         assert_eq!(route.rank, Rank { main: true, metric: 5, tos: 0 });
         assert_eq!((route.kind, route.ifindex), (RouteKind::Unicast, 7));
-        assert_eq!(route.gateway, Some(Ipv4Addr::new(10, 0, 0, 254)));
+        assert_eq!(route.gateway, Some([10, 0, 0, 254].into()));
         assert_eq!(route.mtu, Some(1300));
     }
 
@@ -239,7 +243,7 @@ mod tests {
         let hop = |ifindex, last| [16, 0, 0, 0, ifindex, 0, 0, 0, 8, 0, 5, 0, 10, 0, 0, last];
         let hops = [hop(7, 1), hop(8, 2)].concat();
         let route = decoded(&route_bytes(254, 1, 0, &[(MULTIPATH, &hops)])).expect("a route");
-        assert_eq!((route.ifindex, route.gateway), (7, Some(Ipv4Addr::new(10, 0, 0, 1))));
+        assert_eq!((route.ifindex, route.gateway), (7, Some([10, 0, 0, 1].into())));
     }
 
     #[test]

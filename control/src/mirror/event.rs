@@ -1,7 +1,7 @@
 //! What Linux tells, in the mirror's own words.
 
 use crate::config::{InterfaceAddress, MacAddr, Prefix};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// One change of Linux's tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Event {
         /// The link it was on.
         ifindex: u32,
         /// Its address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
 }
 
@@ -74,9 +74,9 @@ pub struct KernelRoute {
     /// The link, 0 for none.
     pub ifindex: u32,
     /// The gateway.
-    pub gateway: Option<Ipv4Addr>,
+    pub gateway: Option<IpAddr>,
     /// The director's own address for it (`src` of `ip route`).
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// Its own limit of the packet size (`mtu` of `ip route`).
     pub mtu: Option<u32>,
 }
@@ -107,7 +107,7 @@ pub struct KernelNeighbor {
     /// The link it is on.
     pub ifindex: u32,
     /// Its address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// What Linux knows of it.
     pub state: NeighborState,
 }

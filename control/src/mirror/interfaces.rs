@@ -4,6 +4,7 @@ use super::event::{Link, OwnAddress};
 use crate::config::{Config, InterfaceAddress, MacAddr};
 use dataplane::ids::{InterfaceId, PortId};
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 /// An interface as the mirror must know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,10 +161,10 @@ impl Interfaces {
 
     /// The address that Linux would send from to a neighbour on the interface: the first in its
     /// subnet, else the first there is (`inet_select_addr` in `net/ipv4/devinet.c`).
-    pub(super) fn source_towards(&self, id: InterfaceId, neighbor: u32) -> u32 {
+    pub(super) fn source_towards(&self, id: InterfaceId, neighbor: IpAddr) -> Option<IpAddr> {
         let addresses = &self.get(id).addresses;
-        let near = addresses.iter().find(|own| own.subnet().contains(neighbor.into()));
-        near.or(addresses.first()).map_or(0, |own| own.address.into())
+        let near = addresses.iter().find(|own| own.subnet().contains(neighbor));
+        near.or(addresses.first()).map(|own| own.address)
     }
 
     /// Numbers of the links that stand for interfaces.

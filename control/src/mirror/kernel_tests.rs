@@ -2,6 +2,7 @@
 
 use super::{MirrorHandle, MirrorInterface, Published, standing::Ask};
 use crate::config::{Config, MacAddr};
+use dataplane::address::Address;
 use dataplane::nexthop::{NextHop, NextHopState};
 use dataplane::route::RouteTarget;
 use std::process::{Child, Command, Stdio};
@@ -134,7 +135,7 @@ async fn asked_for_good_stays_reachable_and_asked_once_grows_stale() {
     let line = run("ip -o link show wan");
     let ifindex = line.split(':').next().and_then(|number| number.parse().ok()).expect("number");
     for (last, managed) in [(2, true), (3, false)] {
-        let address = std::net::Ipv4Addr::new(192, 168, 100, last);
+        let address = [192, 168, 100, last].into();
         let ask = Ask { ifindex, address, managed };
         super::netlink::ask(&mut netlink, &ask).await.expect("Linux takes the question");
     }
@@ -194,13 +195,13 @@ impl Rig {
     }
 
     async fn the_real_server_is_resolved(&mut self) {
-        let id = self.handle.intern(&[RS]).expect("room")[0];
+        let id = self.handle.intern(&[RS.ip()]).expect("room")[0];
         self.handle.published().await;
         self.receive();
         assert_eq!(self.latest.next_hops.as_ref().expect("published").find(RS), Some(id));
         self.until("resolved", |rig| rig.hop(RS).state == NextHopState::Resolved).await;
         let hop = self.hop(RS);
-        assert_eq!((hop.dst_mac, hop.mtu, hop.local), (RS_MAC, 1400, 0xc0a8_6401));
+        assert_eq!((hop.dst_mac, hop.mtu, hop.local), (RS_MAC, 1400, 0xc0a8_6401_u32.ip()));
         eventually("managed", || neighbor("192.168.100.2").contains("managed")).await;
         self.until("the gateway too", |rig| rig.hop(RS + 1).dst_mac == RS_MAC).await;
         assert!(matches!(self.route(0x0808_0808), Some(RouteTarget::Via(_))));
@@ -251,7 +252,7 @@ impl Rig {
 
     async fn a_permanent_neighbour_stays_permanent(&mut self) {
         run("ip neigh replace 192.168.100.9 lladdr 02:00:00:00:0e:09 nud permanent dev wan");
-        self.handle.intern(&[RS + 7, RS + 75]).expect("room");
+        self.handle.intern(&[(RS + 7).ip(), (RS + 75).ip()]).expect("room");
         self.until("resolved", |rig| rig.hop(RS + 7).dst_mac[5] == 9).await;
         assert_eq!(self.hop(RS + 75).dst_mac[5], 0x77, "the configuration's");
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -260,15 +261,15 @@ impl Rig {
     }
 
     async fn routes_and_mtu_follow(&mut self) {
-        let far = 0xc633_6407;
-        self.handle.intern(&[far]).expect("room");
+        let far = 0xc633_6407_u32;
+        self.handle.intern(&[far.ip()]).expect("room");
         run("ip route add 198.51.100.0/24 via 192.168.100.9");
-        self.until("the route", |rig| rig.hop(far).neighbor == RS + 7).await;
+        self.until("the route", |rig| rig.hop(far).neighbor == (RS + 7).ip()).await;
         assert_eq!(self.hop(far).state, NextHopState::Resolved);
         run("ip route replace 198.51.100.0/24 via 192.168.100.77");
         self.until("the gateway", |rig| rig.hop(far).dst_mac[5] == 0x77).await;
         run("ip route del 198.51.100.0/24");
-        self.until("the default route", |rig| rig.hop(far).neighbor == RS + 1).await;
+        self.until("the default route", |rig| rig.hop(far).neighbor == (RS + 1).ip()).await;
         run("ip link set wan mtu 1300");
         self.until("the MTU", |rig| rig.hop(RS).mtu == 1300).await;
     }

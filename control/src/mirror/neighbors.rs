@@ -3,14 +3,15 @@
 use crate::config::MacAddr;
 use dataplane::ids::InterfaceId;
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// How long a neighbour's MAC address serves after Linux deleted the entry or got no answer: time
 /// enough to ask again (three probes, a second each) without an interruption.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// A neighbour's place: its interface and address, host order.
-pub(super) type NeighborKey = (InterfaceId, u32);
+/// A neighbour's place: its interface and address.
+pub(super) type NeighborKey = (InterfaceId, IpAddr);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Neighbor {

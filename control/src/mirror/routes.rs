@@ -3,8 +3,10 @@
 use super::event::{KernelRoute, Rank, RouteKind};
 use super::interfaces::Interfaces;
 use crate::config::{Prefix, StaticRoute};
+use dataplane::address::Family;
 use dataplane::ids::InterfaceId;
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 /// Where a route's packets leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +22,8 @@ struct Route {
     rank: Rank,
     kind: RouteKind,
     out: Out,
-    /// 0 for none.
-    gateway: u32,
-    source: u32,
+    gateway: Option<IpAddr>,
+    source: Option<IpAddr>,
     mtu: Option<u32>,
 }
 
@@ -32,10 +33,10 @@ pub(super) enum Way {
     /// Through an interface.
     Through {
         interface: InterfaceId,
-        /// 0 for destinations on the link.
-        gateway: u32,
-        /// The director's own address for it, 0 if the route names none.
-        source: u32,
+        /// `None` for destinations on the link.
+        gateway: Option<IpAddr>,
+        /// The director's own address for it, if the route names one.
+        source: Option<IpAddr>,
         /// The route's own limit of the packet size.
         mtu: Option<u32>,
     },
@@ -47,8 +48,8 @@ pub(super) enum Way {
 #[derive(Debug)]
 pub(super) struct RouteTable {
     by_prefix: HashMap<Prefix, Vec<Route>>,
-    /// Prefixes of each length, so that a look-up tries no length in vain.
-    of_len: [usize; 33],
+    /// Prefixes of each family and length, so that a look-up tries no length in vain.
+    of_len: HashMap<(Family, u8), usize>,
     dirty: HashSet<Prefix>,
 }
 
@@ -56,18 +57,17 @@ impl RouteTable {
     /// The routes that need no Linux: those of interfaces without a twin.
     pub(super) fn new(interfaces: &Interfaces, statics: &[StaticRoute]) -> Self {
         let mut table =
-            RouteTable { by_prefix: HashMap::new(), of_len: [0; 33], dirty: HashSet::new() };
+            RouteTable { by_prefix: HashMap::new(), of_len: HashMap::new(), dirty: HashSet::new() };
         for (id, interface) in interfaces.iter().filter(|(_, interface)| !interface.twin) {
             for own in &interface.addresses {
-                table.push(own.subnet(), unicast(id, 0));
-                let local = Route { kind: RouteKind::Linux, ..unicast(id, 0) };
-                let host = Prefix::of(own.address, 32);
+                table.push(own.subnet(), unicast(id, None));
+                let local = Route { kind: RouteKind::Linux, ..unicast(id, None) };
+                let host = Prefix::of(own.address, Family::of(own.address).bits());
                 table.push(host, Route { rank: Rank { main: false, ..local.rank }, ..local });
             }
         }
         for route in statics.iter().filter(|route| !interfaces.get(route.interface).twin) {
-            let gateway = route.via.map_or(0, u32::from);
-            table.push(route.prefix, unicast(route.interface, gateway));
+            table.push(route.prefix, unicast(route.interface, route.via));
         }
         table
     }
@@ -120,15 +120,17 @@ impl RouteTable {
     }
 
     /// The longest prefix that has the address.
-    pub(super) fn lookup(&self, address: u32, interfaces: &Interfaces) -> Option<Way> {
-        let lengths = (0..=32).rev().filter(|len| self.of_len[usize::from(*len)] > 0);
-        lengths.filter_map(|len| self.way_of(Prefix::of(address.into(), len), interfaces)).next()
+    pub(super) fn lookup(&self, address: IpAddr, interfaces: &Interfaces) -> Option<Way> {
+        let family = Family::of(address);
+        let lengths =
+            (0..=family.bits()).rev().filter(|len| self.of_len.contains_key(&(family, *len)));
+        lengths.filter_map(|len| self.way_of(Prefix::of(address, len), interfaces)).next()
     }
 
     fn push(&mut self, prefix: Prefix, route: Route) {
         let routes = self.by_prefix.entry(prefix).or_default();
         if routes.is_empty() {
-            self.of_len[usize::from(prefix.len)] += 1;
+            *self.of_len.entry(length_of(prefix)).or_default() += 1;
         }
         routes.push(route);
         self.dirty.insert(prefix);
@@ -144,16 +146,27 @@ impl RouteTable {
         self.dirty.insert(prefix);
         if routes.is_empty() {
             self.by_prefix.remove(&prefix);
-            self.of_len[usize::from(prefix.len)] -= 1;
+            let length = length_of(prefix);
+            let count = self.of_len.get_mut(&length).map_or(0, |count| {
+                *count -= 1;
+                *count
+            });
+            if count == 0 {
+                self.of_len.remove(&length);
+            }
         }
     }
 }
 
+fn length_of(prefix: Prefix) -> (Family, u8) {
+    (Family::of(prefix.address), prefix.len)
+}
+
 /// A route of the configuration.
-fn unicast(interface: InterfaceId, gateway: u32) -> Route {
+fn unicast(interface: InterfaceId, gateway: Option<IpAddr>) -> Route {
     let rank = Rank { main: true, metric: 0, tos: 0 };
     let out = Out::Interface(interface);
-    Route { rank, kind: RouteKind::Unicast, out, gateway, source: 0, mtu: None }
+    Route { rank, kind: RouteKind::Unicast, out, gateway, source: None, mtu: None }
 }
 
 impl Route {
@@ -184,8 +197,8 @@ impl From<&KernelRoute> for Route {
             rank: route.rank,
             kind: route.kind,
             out: Out::Link(route.ifindex),
-            gateway: route.gateway.map_or(0, u32::from),
-            source: route.source.map_or(0, u32::from),
+            gateway: route.gateway,
+            source: route.source,
             mtu: route.mtu,
         }
     }

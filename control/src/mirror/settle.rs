@@ -10,6 +10,7 @@ use dataplane::nexthop::{NextHop, NextHopState, NextHops};
 use dataplane::route::RouteTarget;
 use std::collections::HashSet;
 use std::collections::hash_map::Entry;
+use std::net::IpAddr;
 use std::time::Instant;
 
 impl MirrorState {
@@ -52,11 +53,11 @@ impl MirrorState {
             changed = true;
             match target {
                 Some(target) => {
-                    self.routes.insert(prefix.address.into(), prefix.len, target);
+                    self.routes.insert(prefix.address, prefix.len, target);
                     self.published.insert(prefix, target);
                 }
                 None => {
-                    self.routes.remove(prefix.address.into(), prefix.len);
+                    self.routes.remove(prefix.address, prefix.len);
                     self.published.remove(&prefix);
                 }
             }
@@ -68,11 +69,13 @@ impl MirrorState {
     fn target_of(&mut self, way: Way, now: Instant) -> Option<RouteTarget> {
         Some(match way {
             Way::Linux => RouteTarget::Local,
-            Way::Through { interface, gateway: 0, .. } => RouteTarget::OnLink(interface),
-            Way::Through { gateway, .. } => match self.hold(gateway, Holder::Routes, now) {
-                Ok(id) => RouteTarget::Via(id),
-                Err(_) => RouteTarget::Local,
-            },
+            Way::Through { interface, gateway: None, .. } => RouteTarget::OnLink(interface),
+            Way::Through { gateway: Some(gateway), .. } => {
+                match self.hold(gateway, Holder::Routes, now) {
+                    Ok(id) => RouteTarget::Via(id),
+                    Err(_) => RouteTarget::Local,
+                }
+            }
         })
     }
 
@@ -84,8 +87,10 @@ impl MirrorState {
         way: Option<Way>,
         now: Instant,
     ) {
-        if let (Some(RouteTarget::Via(_)), Some(Way::Through { interface, gateway, .. })) =
-            (target, way)
+        if let (
+            Some(RouteTarget::Via(_)),
+            Some(Way::Through { interface, gateway: Some(gateway), .. }),
+        ) = (target, way)
         {
             let count = self.gateways.get(&gateway).map_or(0, |(_, count)| *count);
             self.gateways.insert(gateway, (interface, count + 1));
@@ -142,12 +147,12 @@ impl MirrorState {
     }
 
     /// What is behind a target address.
-    fn compute(&self, target: u32) -> NextHop {
+    fn compute(&self, target: IpAddr) -> NextHop {
         let unreachable = NextHop { target, ..NextHop::NONE };
         let way = match self.gateways.get(&target) {
             // A gateway is on the link that its route names, whatever other routes say (`onlink`).
             Some(&(interface, _)) => {
-                Some(Way::Through { interface, gateway: 0, source: 0, mtu: None })
+                Some(Way::Through { interface, gateway: None, source: None, mtu: None })
             }
             None => self.table.lookup(target, &self.interfaces),
         };
@@ -155,9 +160,9 @@ impl MirrorState {
             return unreachable;
         };
         let interface = self.interfaces.get(id);
-        let neighbor = if gateway == 0 { target } else { gateway };
+        let neighbor = gateway.unwrap_or(target);
         let mac = self.neighbors.mac((id, neighbor));
-        let local = if source == 0 { self.interfaces.source_towards(id, neighbor) } else { source };
+        let local = source.or_else(|| self.interfaces.source_towards(id, neighbor));
         let limit = mtu.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(u16::MAX);
         NextHop {
             target,
@@ -168,7 +173,7 @@ impl MirrorState {
             mtu: interface.mtu.min(limit),
             dst_mac: mac.map_or([0; 6], |mac| mac.0),
             src_mac: interface.mac.0,
-            local,
+            local: local.unwrap_or(NextHop::NONE.local),
             state: if mac.is_some() { NextHopState::Resolved } else { NextHopState::Unresolved },
         }
     }

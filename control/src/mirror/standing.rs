@@ -4,7 +4,7 @@ use super::interfaces::Interfaces;
 use super::neighbors::NeighborKey;
 use dataplane::ids::InterfaceId;
 use std::collections::{BTreeSet, HashSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// A question to Linux about a neighbour: resolve it, and, if `managed`, keep it resolved
 /// (`NTF_USE`, `NTF_EXT_MANAGED`; `neigh_add` in the kernel's `net/core/neighbour.c`).
@@ -13,7 +13,7 @@ pub struct Ask {
     /// The twin's number.
     pub ifindex: u32,
     /// The neighbour.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// For good: Linux sees none of the traffic and would let the entry grow stale. Asking without
     /// it ends an earlier asking with it.
     pub managed: bool,
@@ -60,7 +60,7 @@ impl Standing {
         let pending = std::mem::take(&mut self.pending);
         let up = pending.into_iter().filter(|(id, _)| interfaces.is_up(*id));
         up.filter_map(|key| {
-            let (ifindex, address) = (interfaces.ifindex(key.0)?, Ipv4Addr::from(key.1));
+            let (ifindex, address) = (interfaces.ifindex(key.0)?, key.1);
             Some(Ask { ifindex, address, managed: self.managed.contains(&key) })
         })
         .collect()

@@ -15,6 +15,7 @@ use dataplane::ids::{InterfaceId, NextHopId};
 use dataplane::nexthop::NextHops;
 use dataplane::route::{RouteTarget, Routes};
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// What has changed since the last settlement.
@@ -42,7 +43,7 @@ pub struct MirrorState {
     /// What `routes` has, to tell a change from a repetition.
     pub(super) published: HashMap<Prefix, RouteTarget>,
     /// Interface of each gateway and the number of prefixes that it serves.
-    pub(super) gateways: HashMap<u32, (InterfaceId, usize)>,
+    pub(super) gateways: HashMap<IpAddr, (InterfaceId, usize)>,
     pub(super) users: HashMap<NeighborKey, HashSet<NextHopId>>,
     pub(super) dirty: HashSet<NextHopId>,
     pub(super) all_dirty: bool,
@@ -63,7 +64,7 @@ impl MirrorState {
         let interfaces = Interfaces::new(interfaces);
         let mut known = Neighbors::default();
         for it in neighbors.iter().filter(|it| !interfaces.get(it.interface).twin) {
-            known.learn((it.interface, it.address.into()), it.mac, true);
+            known.learn((it.interface, it.address), it.mac, true);
         }
         MirrorState {
             table: RouteTable::new(&interfaces, routes),
@@ -106,7 +107,7 @@ impl MirrorState {
             Event::Neighbor(neighbor) => self.neighbor(neighbor, now),
             Event::NeighborGone { ifindex, address } => {
                 if let Some(id) = self.interfaces.of_link(*ifindex) {
-                    self.lose((id, u32::from(*address)), now);
+                    self.lose((id, *address), now);
                 }
             }
         }
@@ -133,9 +134,7 @@ impl MirrorState {
     }
 
     fn resync_neighbors(&mut self, neighbors: &[KernelNeighbor], now: Instant) {
-        let key = |it: &KernelNeighbor| {
-            Some((self.interfaces.of_link(it.ifindex)?, u32::from(it.address)))
-        };
+        let key = |it: &KernelNeighbor| Some((self.interfaces.of_link(it.ifindex)?, it.address));
         let present: HashSet<NeighborKey> = neighbors.iter().filter_map(key).collect();
         let twins = self.interfaces.iter().filter(|(_, it)| it.twin).map(|(id, _)| id);
         let known: Vec<NeighborKey> = twins.flat_map(|id| self.neighbors.on(id)).collect();
@@ -153,7 +152,7 @@ impl MirrorState {
     /// If there are not ids for all of them; then none is held that was not before.
     pub fn intern(
         &mut self,
-        targets: &[u32],
+        targets: &[IpAddr],
         now: Instant,
     ) -> Result<Vec<NextHopId>, NoNextHopLeft> {
         let (mut ids, mut new) = (Vec::with_capacity(targets.len()), Vec::new());
@@ -172,7 +171,7 @@ impl MirrorState {
     }
 
     /// Gives up what [`MirrorState::intern`] gave. Only for real servers that no worker has conns to.
-    pub fn release(&mut self, targets: &[u32], now: Instant) {
+    pub fn release(&mut self, targets: &[IpAddr], now: Instant) {
         for target in targets {
             self.release_one(*target, Holder::Rules, now);
         }
@@ -182,7 +181,7 @@ impl MirrorState {
     ///
     /// # Errors
     /// If there are no more ids for on-link clients.
-    pub fn request(&mut self, target: u32, now: Instant) -> Result<NextHopId, NoNextHopLeft> {
+    pub fn request(&mut self, target: IpAddr, now: Instant) -> Result<NextHopId, NoNextHopLeft> {
         let id = self.hold(target, Holder::Workers, now)?;
         self.requested.insert(id);
         Ok(id)
@@ -212,7 +211,7 @@ impl MirrorState {
 
     fn neighbor(&mut self, neighbor: &KernelNeighbor, now: Instant) {
         let Some(id) = self.interfaces.of_link(neighbor.ifindex) else { return };
-        let key = (id, u32::from(neighbor.address));
+        let key = (id, neighbor.address);
         let (mac, permanent) = match neighbor.state {
             NeighborState::Unknown => {
                 self.neighbors.lose(key, self.users.contains_key(&key), now);
@@ -253,7 +252,7 @@ impl MirrorState {
 
     pub(super) fn hold(
         &mut self,
-        target: u32,
+        target: IpAddr,
         holder: Holder,
         now: Instant,
     ) -> Result<NextHopId, NoNextHopLeft> {
@@ -264,7 +263,7 @@ impl MirrorState {
         Ok(id)
     }
 
-    pub(super) fn release_one(&mut self, target: u32, holder: Holder, now: Instant) {
+    pub(super) fn release_one(&mut self, target: IpAddr, holder: Holder, now: Instant) {
         let Some(id) = self.targets.find(target) else { return };
         let neighbor = neighbor_of(self.targets.hop(id));
         self.standing_dirty |= holder != Holder::Workers;

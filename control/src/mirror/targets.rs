@@ -4,6 +4,7 @@ use dataplane::ids::NextHopId;
 use dataplane::limits::MAX_NEXT_HOPS;
 use dataplane::nexthop::{NextHop, NextHopState};
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// Ids for on-link clients that workers ask for. The rest is kept for real servers and gateways,
@@ -71,7 +72,7 @@ impl Slot {
 pub(super) struct Targets {
     /// By id.
     slots: Vec<Slot>,
-    by_target: HashMap<u32, NextHopId>,
+    by_target: HashMap<IpAddr, NextHopId>,
     /// Released ids and since when, the longest-free first.
     free: VecDeque<(Instant, NextHopId)>,
     /// Ids that workers hold, one entry each, and when to look at them next.
@@ -88,7 +89,7 @@ impl Targets {
     /// The id of a target, given out anew if it has none; whether it had none.
     pub(super) fn hold(
         &mut self,
-        target: u32,
+        target: IpAddr,
         holder: Holder,
         now: Instant,
     ) -> Result<(NextHopId, bool), NoNextHopLeft> {
@@ -113,7 +114,7 @@ impl Targets {
     }
 
     /// The longest-free id if its quarantine is over, or else one that nobody had.
-    fn fresh(&mut self, target: u32, now: Instant) -> Option<NextHopId> {
+    fn fresh(&mut self, target: IpAddr, now: Instant) -> Option<NextHopId> {
         let hop = NextHop { target, ..NextHop::NONE };
         let slot = Slot { held: [false; 3], asked_at: None, hop };
         if let Some(&(since, id)) = self.free.front() {
@@ -131,7 +132,7 @@ impl Targets {
 
     /// The targets that no worker has asked for lately and whose neighbour does not answer, or that
     /// are one of too many: the workers' claim is the caller's to release. Looks at a bounded number.
-    pub(super) fn take_quiet(&mut self, now: Instant) -> Vec<u32> {
+    pub(super) fn take_quiet(&mut self, now: Instant) -> Vec<IpAddr> {
         let mut quiet = Vec::new();
         for _ in 0..BATCH {
             let Some(&(_, id)) = self.quiet.front().filter(|(due, _)| *due <= now) else { break };
@@ -160,7 +161,7 @@ impl Targets {
     }
 
     /// The id of a target, if it has one.
-    pub(super) fn find(&self, target: u32) -> Option<NextHopId> {
+    pub(super) fn find(&self, target: IpAddr) -> Option<NextHopId> {
         self.by_target.get(&target).copied()
     }
 
@@ -190,7 +191,7 @@ impl Targets {
     }
 
     /// Whether this holder holds a target's id.
-    pub(super) fn is_held(&self, target: u32, holder: Holder) -> bool {
+    pub(super) fn is_held(&self, target: IpAddr, holder: Holder) -> bool {
         self.find(target).is_some_and(|id| self.slots[id.index()].held[holder as usize])
     }
 

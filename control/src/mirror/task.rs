@@ -14,6 +14,7 @@ use dataplane::route::Routes;
 use futures_util::{FutureExt, StreamExt};
 use rtnetlink::Handle;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
@@ -98,17 +99,17 @@ impl Shared {
 }
 
 impl MirrorHandle {
-    /// The ids that stand for these real servers (host order), from now on and until released; Linux
+    /// The ids that stand for these real servers, from now on and until released; Linux
     /// keeps their neighbours resolved. Does not wait.
     ///
     /// # Errors
     /// If there are no more ids.
-    pub fn intern(&self, targets: &[u32]) -> Result<Vec<NextHopId>, NoNextHopLeft> {
+    pub fn intern(&self, targets: &[IpAddr]) -> Result<Vec<NextHopId>, NoNextHopLeft> {
         self.shared.wish(|state| state.intern(targets, Instant::now()))
     }
 
     /// Gives up what [`MirrorHandle::intern`] gave, once no worker has conns to these real servers.
-    pub fn release(&self, targets: &[u32]) {
+    pub fn release(&self, targets: &[IpAddr]) {
         self.shared.wish(|state| state.release(targets, Instant::now()));
     }
 
@@ -117,7 +118,7 @@ impl MirrorHandle {
     ///
     /// # Errors
     /// If there are no more ids for on-link clients.
-    pub fn request(&self, target: u32) -> Result<NextHopId, NoNextHopLeft> {
+    pub fn request(&self, target: IpAddr) -> Result<NextHopId, NoNextHopLeft> {
         self.shared.wish(|state| state.request(target, Instant::now()))
     }
 

@@ -4,6 +4,7 @@ use super::{RealServer, words};
 use dataplane::sched::Scheduling;
 use dataplane::service::ServiceKey;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// A change of the rules. In JSON: `{"change":"add_service","service":{…},"scheduler":"rr"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,9 +57,8 @@ pub enum RuleChange {
         /// Of which service.
         #[serde(with = "words::key")]
         service: ServiceKey,
-        /// Address, host order.
-        #[serde(with = "words::address")]
-        rip: u32,
+        /// Address.
+        rip: IpAddr,
         /// Port as listed.
         rport: u16,
     },

@@ -18,6 +18,7 @@ use dataplane::service::{ForwardingMethod, ServiceKey};
 use quiesced::Quiesced;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// A virtual service as configured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,9 +36,8 @@ pub struct VirtualService {
 /// A real server of one virtual service as configured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RealServer {
-    /// Address, host order.
-    #[serde(with = "words::address")]
-    pub rip: u32,
+    /// Address, of the service's family or, through a tunnel, of any.
+    pub rip: IpAddr,
     /// Port; 0 only for fwmark and port-0 services.
     pub rport: u16,
     /// How packets reach it.
@@ -54,7 +54,7 @@ pub struct RealServer {
 }
 
 impl VirtualService {
-    fn place(&self, rip: u32, rport: u16) -> Option<usize> {
+    fn place(&self, rip: IpAddr, rport: u16) -> Option<usize> {
         self.real_servers.iter().position(|s| s.rip == rip && s.rport == rport)
     }
 }
@@ -158,7 +158,8 @@ impl Rules {
             return Err(RuleError::NoRoom);
         }
         // Port 0 takes every port of its VIP, which IPVS allows only to a persistent service.
-        if matches!(key, ServiceKey::Address { vport: 0, .. } | ServiceKey::Fwmark(0)) {
+        if matches!(key, ServiceKey::Address { vport: 0, .. } | ServiceKey::Fwmark { mark: 0, .. })
+        {
             return Err(RuleError::Invalid);
         }
         let service = VirtualService { key, scheduler, real_servers: Vec::new() };
@@ -214,8 +215,38 @@ impl VirtualService {
 
 /// Could be a host's own address: not 0/8, not multicast, not 240/4 with the limited broadcast.
 /// Loopback is unicast: a real server may run on the director.
-fn is_unicast(address: u32) -> bool {
-    (0x0100_0000..0xe000_0000).contains(&address)
+///
+/// Of IPv6 as `ipv6_addr_type` and `__ip_vs_add_dest` have it: not unspecified, not multicast, not
+/// link-local, which says nothing without a link, and no IPv4 address in IPv6's clothes.
+fn is_unicast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => (0x0100_0000..0xe000_0000).contains(&address.to_bits()),
+        IpAddr::V6(address) => {
+            !address.is_unspecified()
+                && !address.is_multicast()
+                && !address.is_unicast_link_local()
+                && address.to_ipv4_mapped().is_none()
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod example {
+    //! Names of addresses and services for tests.
+
+    use dataplane::address::Family;
+    use dataplane::service::ServiceKey;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    /// An IPv4 address in host order.
+    pub const fn v4(bits: u32) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from_bits(bits))
+    }
+
+    /// The IPv4 service of a mark.
+    pub const fn fwmark(mark: u32) -> ServiceKey {
+        ServiceKey::Fwmark { mark, family: Family::V4 }
+    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 use super::{RealServer, Rules, VirtualService};
 use dataplane::service::ServiceKey;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// By service, address and port; nothing of servers that have a weight or were added without one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Quiesced(BTreeMap<(ServiceKey, u32, u16), u32>);
+pub(super) struct Quiesced(BTreeMap<(ServiceKey, IpAddr, u16), u32>);
 
 impl Quiesced {
     /// The weight that a real server with weight 0 had; 0 if it never had one.

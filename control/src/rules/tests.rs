@@ -1,10 +1,11 @@
 //! What the kernel accepts, refuses and forces.
 
+use super::example::{fwmark, v4};
 use super::*;
 use dataplane::sched::SchedulerKind;
 
-const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: 0x0a00_0064, vport: 80 };
-const RS: u32 = 0xc0a8_010b;
+const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: v4(0x0a00_0064), vport: 80 };
+const RS: IpAddr = v4(0xc0a8_010b);
 
 fn server(method: ForwardingMethod) -> RealServer {
     RealServer { rip: RS, rport: 8080, method, weight: 1, u_threshold: 0, l_threshold: 0 }
@@ -31,10 +32,10 @@ fn web_with(servers: &[RealServer]) -> Rules {
 fn each_refusal_has_the_kernels_reason() {
     let masq = server(ForwardingMethod::Masq);
     let mut rules = web_with(std::slice::from_ref(&masq));
-    let other = ServiceKey::Fwmark(9);
-    let absent = RealServer { rip: RS + 1, ..masq.clone() };
+    let other = fwmark(9);
+    let absent = RealServer { rip: v4(0xc0a8_010c), ..masq.clone() };
     let crossed = RealServer { u_threshold: 5, l_threshold: 10, ..absent.clone() };
-    let multicast = RealServer { rip: 0xe000_0001, ..masq.clone() };
+    let multicast = RealServer { rip: v4(0xe000_0001), ..masq.clone() };
     let cases = [
         (add_service(WEB), RuleError::ServiceExists),
         (RuleChange::DeleteService { service: other }, RuleError::NoSuchService),
@@ -58,10 +59,10 @@ fn each_refusal_has_the_kernels_reason() {
         (RuleChange::EditServer { service: WEB, server: crossed }, RuleError::OutOfRange),
         (RuleChange::DeleteServer { service: WEB, rip: RS, rport: 80 }, RuleError::NoSuchServer),
         (
-            add_service(ServiceKey::Address { proto: 6, vip: 0x0a00_0065, vport: 0 }),
+            add_service(ServiceKey::Address { proto: 6, vip: v4(0x0a00_0065), vport: 0 }),
             RuleError::Invalid,
         ),
-        (add_service(ServiceKey::Fwmark(0)), RuleError::Invalid),
+        (add_service(fwmark(0)), RuleError::Invalid),
     ];
     let before = rules.clone();
     for (change, reason) in cases {
@@ -84,7 +85,7 @@ fn what_is_not_rewritten_gets_the_services_port_and_masq_keeps_its_own() {
 
 #[test]
 fn a_fwmark_service_keeps_the_port_of_its_real_server() {
-    let mark = ServiceKey::Fwmark(1);
+    let mark = fwmark(1);
     let mut rules = Rules::default();
     rules.apply(&add_service(mark)).unwrap();
     let change =
@@ -103,14 +104,14 @@ fn changes_apply_whole_or_not_at_all() {
     assert_eq!(refused.to_string(), "change 2 of 2: Service already exists");
     assert_eq!(rules, before);
 
-    rules.apply_all(&[add_service(ServiceKey::Fwmark(3))], true).unwrap();
-    assert_eq!(rules.services().map(|s| s.key).collect::<Vec<_>>(), [ServiceKey::Fwmark(3)]);
+    rules.apply_all(&[add_service(fwmark(3))], true).unwrap();
+    assert_eq!(rules.services().map(|s| s.key).collect::<Vec<_>>(), [fwmark(3)]);
 }
 
 #[test]
 fn editing_keeps_the_place_in_the_list_and_flush_leaves_nothing() {
     let first = server(ForwardingMethod::Masq);
-    let second = RealServer { rip: RS + 1, ..first.clone() };
+    let second = RealServer { rip: v4(0xc0a8_010c), ..first.clone() };
     let mut rules = web_with(&[first.clone(), second]);
     let heavier = RealServer { weight: 9, ..first };
     rules.apply(&RuleChange::EditServer { service: WEB, server: heavier.clone() }).unwrap();
@@ -123,7 +124,7 @@ fn editing_keeps_the_place_in_the_list_and_flush_leaves_nothing() {
 fn changes_read_back_from_json_as_they_were_written() {
     let changes = [
         add_service(WEB),
-        add_service(ServiceKey::Fwmark(7)),
+        add_service(fwmark(7)),
         add(server(ForwardingMethod::Ipip)),
         RuleChange::DeleteServer { service: WEB, rip: RS, rport: 80 },
         RuleChange::Flush,
@@ -145,7 +146,7 @@ fn changes_read_back_from_json_as_they_were_written() {
 fn flags_stand_in_json_by_their_schedulers_names_for_them() {
     let with =
         |names: &[&str]| words::with_flags(SchedulerKind::Sh, names.iter().copied()).unwrap();
-    let change = |scheduler| RuleChange::AddService { service: ServiceKey::Fwmark(7), scheduler };
+    let change = |scheduler| RuleChange::AddService { service: fwmark(7), scheduler };
     let all = change(with(&["sh-fallback", "sh-port", "flag-3"]));
     let text = serde_json::to_string(&all).unwrap();
     assert_eq!(
@@ -193,15 +194,16 @@ fn a_quiesced_server_keeps_its_last_weight_until_it_is_deleted() {
 
 #[test]
 fn mark_rules_that_cannot_be_are_refused() {
-    let rule = MarkRule { mark: 1, proto: Some(6), dst: (0x0a01_0000, 16), dports: Some((80, 89)) };
+    let rule =
+        MarkRule { mark: 1, proto: Some(6), dst: (v4(0x0a01_0000), 16), dports: Some((80, 89)) };
     assert_eq!(rule.check(), Ok(()));
     let text = serde_json::to_string(&rule).unwrap();
     assert_eq!(text, r#"{"mark":1,"proto":"tcp","dst":"10.1.0.0/16","dports":[80,89]}"#);
     assert_eq!(serde_json::from_str::<MarkRule>(&text).unwrap(), rule);
-    assert_eq!(MarkRule { dst: (0, 0), ..rule.clone() }.check(), Ok(()));
+    assert_eq!(MarkRule { dst: (v4(0), 0), ..rule.clone() }.check(), Ok(()));
     for wrong in [
         MarkRule { mark: 0, ..rule.clone() },
-        MarkRule { dst: (0x0a01_0001, 16), ..rule.clone() },
+        MarkRule { dst: (v4(0x0a01_0001), 16), ..rule.clone() },
         MarkRule { dports: Some((2, 1)), ..rule.clone() },
     ] {
         assert!(wrong.check().is_err(), "{wrong:?}");
@@ -210,8 +212,8 @@ fn mark_rules_that_cannot_be_are_refused() {
 
 #[test]
 fn a_mark_rule_without_ports_takes_all_of_them() {
-    let rule = MarkRule { mark: 1, proto: None, dst: (0x0a01_0000, 16), dports: None };
+    let rule = MarkRule { mark: 1, proto: None, dst: (v4(0x0a01_0000), 16), dports: None };
     let compiled = dataplane::service::MarkRule::from(&rule);
-    assert_eq!((compiled.dports.clone(), compiled.len), (0..=65535, 16));
-    assert!(compiled.covers(0x0a01_ffff) && !compiled.covers(0x0a02_0000));
+    assert_eq!((compiled.prefix, compiled.len), rule.dst);
+    assert_eq!(compiled.dports, 0..=65535);
 }

@@ -1,17 +1,20 @@
 //! The words that JSON and the operator use for the data path's types: the one place where
 //! `tcp`, `masq`, `wlc` and dotted addresses become numbers and back.
 
+use dataplane::address::Family;
 use dataplane::flow::protocol;
 use dataplane::sched::{FlagError, SchedulerKind, Scheduling};
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 const METHODS: [(ForwardingMethod, &str); 3] = [
     (ForwardingMethod::Masq, "masq"),
     (ForwardingMethod::Ipip, "ipip"),
     (ForwardingMethod::Gatewaying, "gatewaying"),
 ];
+
+const FAMILIES: [(Family, &str); 2] = [(Family::V4, "ipv4"), (Family::V6, "ipv6")];
 
 const PROTOCOLS: [(u8, &str); 2] = [(protocol::TCP, "tcp"), (protocol::UDP, "udp")];
 
@@ -43,12 +46,24 @@ pub fn proto_of(name: &str) -> Option<u8> {
     value_of(&PROTOCOLS, name)
 }
 
-/// `10.1.0.0/16` as network and length; a bare address is a network of one.
-pub fn prefix_of(text: &str) -> Option<(u32, u8)> {
-    let (address, length) = text.split_once('/').unwrap_or((text, "32"));
-    let address: Ipv4Addr = address.parse().ok()?;
-    let length = length.parse().ok().filter(|&l| l <= 32)?;
-    Some((address.into(), length))
+fn family_name(family: Family) -> &'static str {
+    name_of(&FAMILIES, family).unwrap_or("unknown")
+}
+
+fn family_of(name: &str) -> Option<Family> {
+    value_of(&FAMILIES, name)
+}
+
+/// `10.1.0.0/16` or `2001:db8::/32` as network and length; a bare address is a network of one.
+pub fn prefix_of(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().ok()?;
+    let bits = Family::of(address).bits();
+    let length = length.map_or(Some(bits), |length| length.parse().ok())?;
+    (length <= bits).then_some((address, length))
 }
 
 /// A scheduler with the flags of these names.
@@ -67,13 +82,14 @@ pub fn with_flags<'a>(
     })
 }
 
-/// A service key in messages: `tcp 10.0.0.100:80`, `fwmark 7`.
+/// A service key in messages: `tcp 10.0.0.100:80`, `tcp [fd00::1]:80`, `fwmark 7`, `fwmark 7 IPv6`.
 pub fn key_text(key: ServiceKey) -> String {
     match key {
         ServiceKey::Address { proto, vip, vport } => {
-            format!("{} {}:{vport}", proto_name(proto), Ipv4Addr::from(vip))
+            format!("{} {}", proto_name(proto), SocketAddr::new(vip, vport))
         }
-        ServiceKey::Fwmark(mark) => format!("fwmark {mark}"),
+        ServiceKey::Fwmark { mark, family: Family::V4 } => format!("fwmark {mark}"),
+        ServiceKey::Fwmark { mark, family: Family::V6 } => format!("fwmark {mark} IPv6"),
     }
 }
 
@@ -109,14 +125,14 @@ by_name! {
     proto: u8, "unknown protocol", proto_name, proto_of
 }
 by_name! {
-    /// IPv4 addresses in dotted form, host order in memory.
-    address: u32, "no IPv4 address", |a: u32| Ipv4Addr::from(a).to_string(),
-    |text: &str| text.parse::<Ipv4Addr>().ok().map(u32::from)
+    /// Networks, `10.1.0.0/16`, `2001:db8::/32`.
+    prefix: (IpAddr, u8), "no network",
+    |(address, length): (IpAddr, u8)| format!("{address}/{length}"), prefix_of
 }
+
 by_name! {
-    /// IPv4 networks, `10.1.0.0/16`.
-    prefix: (u32, u8), "no IPv4 network",
-    |(a, l): (u32, u8)| format!("{}/{l}", Ipv4Addr::from(a)), prefix_of
+    /// Address families: `ipv4`, `ipv6`.
+    family: Family, "unknown address family", family_name, family_of
 }
 
 /// Schedulers and their flags, as two fields of what has them: `"scheduler":"sh"`, and unless there
@@ -157,28 +173,37 @@ pub mod optional_proto {
     }
 }
 
-/// What a service key is in JSON: `{"proto":"tcp","vip":"10.0.0.100","vport":80}` or
-/// `{"fwmark":7}`.
+/// What a service key is in JSON: `{"proto":"tcp","vip":"10.0.0.100","vport":80}`,
+/// `{"fwmark":7}` or `{"fwmark":7,"family":"ipv6"}`.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum KeyForm {
     Address {
         #[serde(with = "proto")]
         proto: u8,
-        #[serde(with = "address")]
-        vip: u32,
+        vip: IpAddr,
         vport: u16,
     },
     Fwmark {
         fwmark: u32,
+        #[serde(with = "family", default = "v4", skip_serializing_if = "is_v4")]
+        family: Family,
     },
+}
+
+fn v4() -> Family {
+    Family::V4
+}
+
+fn is_v4(family: &Family) -> bool {
+    *family == Family::V4
 }
 
 impl From<ServiceKey> for KeyForm {
     fn from(key: ServiceKey) -> Self {
         match key {
             ServiceKey::Address { proto, vip, vport } => KeyForm::Address { proto, vip, vport },
-            ServiceKey::Fwmark(fwmark) => KeyForm::Fwmark { fwmark },
+            ServiceKey::Fwmark { mark: fwmark, family } => KeyForm::Fwmark { fwmark, family },
         }
     }
 }
@@ -187,7 +212,7 @@ impl From<KeyForm> for ServiceKey {
     fn from(form: KeyForm) -> Self {
         match form {
             KeyForm::Address { proto, vip, vport } => ServiceKey::Address { proto, vip, vport },
-            KeyForm::Fwmark { fwmark } => ServiceKey::Fwmark(fwmark),
+            KeyForm::Fwmark { fwmark: mark, family } => ServiceKey::Fwmark { mark, family },
         }
     }
 }

@@ -16,6 +16,7 @@ use dataplane::route::{RouteTarget, Routes};
 use dataplane::testing::machine::{Machine, MachineConfig, Punted};
 use dataplane::time::{TICKS_PER_SECOND, Tick};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,7 +107,7 @@ impl Bench {
     }
 
     /// Makes a network the director's own, as `ip route add local` does.
-    pub fn route_local(&mut self, (prefix, len): (u32, u8)) {
+    pub fn route_local(&mut self, (prefix, len): (IpAddr, u8)) {
         self.routes.insert(prefix, len, RouteTarget::Local);
         self.publish_network();
     }

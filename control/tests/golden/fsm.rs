@@ -5,6 +5,7 @@ use crate::replay::tagged;
 use crate::trace::topology::{CLIENT_ROUTER_MAC, DIRECTOR_MAC, VIP, real_server};
 use crate::trace::{Entries, Golden, Step};
 use control::api::protocol::ConnRow;
+use dataplane::address::Address;
 use dataplane::testing::Frame;
 use dataplane::wire::tcp::flags;
 
@@ -60,7 +61,7 @@ fn segment(event: &str, port: u16) -> (usize, Vec<u8>) {
 }
 
 fn difference(conns: &[ConnRow], name: &str, entries: &Entries, port: u16) -> String {
-    let of_port = conns.iter().filter(|conn| (conn.cip, conn.cport) == (CLIENT, port));
+    let of_port = conns.iter().filter(|conn| (conn.cip, conn.cport) == (CLIENT.ip(), port));
     let ours: Vec<(String, u32)> = of_port.map(|conn| (conn.state.clone(), conn.expires)).collect();
     // With 0 seconds left the kernel has begun to take a conn away.
     let kernels: Vec<(String, u32)> =

@@ -8,6 +8,7 @@ use crate::ids::{DestId, ServiceId};
 use ahash::AHashMap;
 use bytemuck::{Pod, Zeroable};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// What an id stands for, as it survives in a region. Zero: nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
@@ -15,19 +16,44 @@ use std::collections::VecDeque;
 pub struct DestRecord {
     /// Service the destination belongs to.
     pub service: ServiceId,
-    /// Real server's address, host order.
-    pub rip: u32,
+    /// Real server's address, network order; of an IPv4 address the first four bytes.
+    rip: [u8; 16],
     /// Real server's port, 0 for the packet's own.
     pub rport: u16,
+    /// Of the address: 4 or 6.
+    version: u8,
     /// 1 while the id is given out; written last.
-    used: u16,
+    used: u8,
 }
 
-type Name = (ServiceId, u32, u16);
+type Name = (ServiceId, IpAddr, u16);
 
 impl DestRecord {
+    fn new((service, rip, rport): Name) -> DestRecord {
+        let mut bytes = [0; 16];
+        let version = match rip {
+            IpAddr::V4(rip) => {
+                bytes[..4].copy_from_slice(&rip.octets());
+                4
+            }
+            IpAddr::V6(rip) => {
+                bytes = rip.octets();
+                6
+            }
+        };
+        DestRecord { service, rip: bytes, rport, version, used: 1 }
+    }
+
+    /// Real server's address.
+    pub fn rip(&self) -> IpAddr {
+        match (self.version, self.rip) {
+            (4, [a, b, c, d, ..]) => [a, b, c, d].into(),
+            (_, bytes) => bytes.into(),
+        }
+    }
+
     fn name(&self) -> Name {
-        (self.service, self.rip, self.rport)
+        (self.service, self.rip(), self.rport)
     }
 }
 
@@ -69,18 +95,18 @@ impl DestDirectory {
     }
 
     /// The id of a destination: the one it has, else a new one. `None` if all are in use.
-    pub fn allocate(&mut self, service: ServiceId, rip: u32, rport: u16) -> Option<DestId> {
+    pub fn allocate(&mut self, service: ServiceId, rip: IpAddr, rport: u16) -> Option<DestId> {
         if let Some(id) = self.find(service, rip, rport) {
             return Some(id);
         }
         let id = self.free.pop_front()?;
-        self.records[id.index()] = DestRecord { service, rip, rport, used: 1 };
+        self.records[id.index()] = DestRecord::new((service, rip, rport));
         self.by_name.insert((service, rip, rport), id);
         Some(id)
     }
 
     /// The id that a destination has.
-    pub fn find(&self, service: ServiceId, rip: u32, rport: u16) -> Option<DestId> {
+    pub fn find(&self, service: ServiceId, rip: IpAddr, rport: u16) -> Option<DestId> {
         self.by_name.get(&(service, rip, rport)).copied()
     }
 
@@ -117,9 +143,11 @@ impl DestDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     const SERVICE: ServiceId = ServiceId(7);
-    const RIP: u32 = 0x0a00_0201;
+    const RIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 1));
+    const RIP6: IpAddr = IpAddr::V6(Ipv6Addr::new(10, 0, 2, 1, 0, 0, 0, 0));
 
     #[test]
     fn adding_a_destination_again_finds_its_id() {
@@ -130,7 +158,7 @@ mod tests {
         assert_ne!(directory.allocate(ServiceId(8), RIP, 80), Some(id));
         assert_eq!(directory.allocate(SERVICE, RIP, 80), Some(id));
         let record = directory.get(id).unwrap();
-        assert_eq!((record.service, record.rip, record.rport), (SERVICE, RIP, 80));
+        assert_eq!((record.service, record.rip(), record.rport), (SERVICE, RIP, 80));
     }
 
     #[test]
@@ -145,6 +173,15 @@ mod tests {
         assert_eq!((directory.get(ids[1]), directory.len()), (None, 2));
         assert_eq!(directory.allocate(SERVICE, RIP, 4), Some(ids[1]));
         assert_eq!(directory.find(SERVICE, RIP, 2), None);
+    }
+
+    #[test]
+    fn families_are_kept_apart() {
+        let mut directory = DestDirectory::new(3);
+        let [v4, v6] = [RIP, RIP6].map(|rip| directory.allocate(SERVICE, rip, 80).unwrap());
+        assert_ne!(v4, v6);
+        let later = DestDirectory::from_records(directory.records().into());
+        assert_eq!([v4, v6].map(|id| later.get(id).unwrap().rip()), [RIP, RIP6]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::lane::Flow;
 use super::send::send;
 use super::{Director, Outbox};
+use crate::address::Address;
 use crate::conn::{Conn, ConnFlags, ConnId};
 use crate::flow::{Direction, protocol};
 use crate::forward::icmp_error::IcmpError;
@@ -177,7 +178,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             ForwardingMethod::Ipip => {
                 let rip = conn.rip;
                 let outer_id = (!whole).then(|| self.ip_ids.next());
-                if !ipip::encapsulate(packet, headers, hop.local, rip, outer_id) {
+                let Some(local) = u32::of(hop.local) else {
+                    return Verdict::Drop(DropReason::NoRoute);
+                };
+                if !ipip::encapsulate(packet, headers, local, rip, outer_id) {
                     return Verdict::Drop(DropReason::NoHeadroom);
                 }
                 ip_len += ipip::OVERHEAD;
@@ -235,7 +239,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             RouteTarget::OnLink(_) => {
                 let known = self.tables.next_hops.find(target);
                 Some(known.map_or_else(
-                    || NextHop { target, state: NextHopState::Unresolved, ..NextHop::NONE },
+                    || NextHop {
+                        target: target.ip(),
+                        state: NextHopState::Unresolved,
+                        ..NextHop::NONE
+                    },
                     |id| *self.tables.next_hops.get(id),
                 ))
             }

@@ -4,13 +4,14 @@ use crate::io::Packet;
 use crate::limits::{MAX_HELD, MAX_HELD_PER_NEXT_HOP};
 use crate::time::{TICKS_PER_SECOND, Tick};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// How long a packet waits at most: Linux gives up on a neighbour after about three seconds.
 const PATIENCE: u32 = 3 * TICKS_PER_SECOND;
 
 /// A finished packet but for its Ethernet header.
 struct Waiting<P> {
-    target: u32,
+    target: IpAddr,
     since: Tick,
     packet: P,
 }
@@ -45,7 +46,7 @@ impl<P: Packet> Held<P> {
     }
 
     /// Lets `packet` wait for `target`; gives it back when there is no room.
-    pub fn hold(&mut self, target: u32, packet: P, now: Tick) -> Result<(), P> {
+    pub fn hold(&mut self, target: IpAddr, packet: P, now: Tick) -> Result<(), P> {
         let alike = self.queue.iter().filter(|waiting| waiting.target == target).count();
         if self.queue.len() == MAX_HELD || alike == MAX_HELD_PER_NEXT_HOP {
             return Err(packet);
@@ -59,8 +60,8 @@ impl<P: Packet> Held<P> {
     pub(super) fn review(
         &mut self,
         now: Tick,
-        judge: impl Fn(u32, bool) -> Release,
-        mut go: impl FnMut(u32, P),
+        judge: impl Fn(IpAddr, bool) -> Release,
+        mut go: impl FnMut(IpAddr, P),
     ) {
         for _ in 0..self.queue.len() {
             let Some(waiting) = self.queue.pop_front() else { return };

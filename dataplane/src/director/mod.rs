@@ -208,7 +208,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             Verdict::Transmit(port) => out.transmit(port, packet),
             Verdict::Punt(class) => self.punt(class, packet, lane, out),
             Verdict::HandOver(worker) => out.hand_over(worker, packet),
-            Verdict::Hold(target) => self.hold(target, packet, out),
+            Verdict::Hold => self.hold(packet, out),
             Verdict::Drop(reason) => out.tally.drop_one(reason),
         }
     }

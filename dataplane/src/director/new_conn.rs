@@ -40,11 +40,15 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if !self.may_begin(headers) {
             return self.punt_flow(headers);
         }
-        let asked = Asked { key: &headers.key, now: self.now };
+        let asked = Asked::new(&headers.key, self.now);
         let Some(dest) = self.schedule(index, &asked) else {
             return self.refuse(packet, headers, IcmpError::PortUnreachable, None, out);
         };
-        let new = self.new_conn(headers, &dest);
+        let Some(rip) = u32::of(dest.rip) else {
+            dest.conn_removed();
+            return Verdict::Drop(DropReason::NoDestination);
+        };
+        let new = self.new_conn(headers, &dest, rip);
         match self.insert(&new) {
             Ok(id) => {
                 self.accounts.conn_begins(dest.id);
@@ -122,7 +126,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Asks the service's scheduler, and the destination it names, which may just have filled up:
     /// then it is overloaded and the scheduler is asked again.
-    fn schedule(&mut self, index: usize, asked: &Asked<'_>) -> Option<Dest> {
+    fn schedule(&mut self, index: usize, asked: &Asked) -> Option<Dest> {
         let service = self.tables.services.service(index);
         let scheduler = &mut self.tables.schedulers[index];
         for _ in 0..=service.dests.len() {
@@ -134,17 +138,17 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         None
     }
 
-    fn new_conn(&self, headers: &Headers, dest: &Dest) -> NewConn {
+    fn new_conn(&self, headers: &Headers, dest: &Dest, rip: u32) -> NewConn {
         let key = headers.key;
         let rport = if dest.rport == 0 { key.dport } else { dest.rport };
         let mut flags = ConnFlags::of_method(dest.method);
         if dest.method != ForwardingMethod::Masq {
             flags.insert(ConnFlags::NOOUTPUT);
         }
-        let (l3_delta, l4_delta) = masq::deltas(key.dst, key.dport, dest.rip, rport);
+        let (l3_delta, l4_delta) = masq::deltas(key.dst, key.dport, rip, rport);
         NewConn {
             key,
-            rip: dest.rip.ip(),
+            rip: dest.rip,
             lport: 0,
             lip_index: 0,
             rport,

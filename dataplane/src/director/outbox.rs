@@ -5,6 +5,7 @@ use crate::handover::Handed;
 use crate::ids::{InterfaceId, PortId, WorkerId};
 use crate::limits::{BURST, MAX_FRAGMENTS, MAX_HELD, MAX_PORTS, WINDOW};
 use crate::verdict::PuntClass;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Room for what one turn can bring: finished packets of other workers and of the twins, a window,
 /// the fragments beyond it, and all held packets released.
@@ -22,6 +23,8 @@ pub struct Outbox<P> {
     pub followers: Vec<P>,
     /// Fragments that may still be made in this window, at most [`WINDOW`].
     pub fragments_left: usize,
+    /// Target of the next hop that a packet to be held waits for.
+    pub waits_for: IpAddr,
     /// What the window did.
     pub tally: Tally,
 }
@@ -35,6 +38,7 @@ impl<P> Outbox<P> {
             punts: Vec::with_capacity(ROOM),
             followers: Vec::with_capacity(MAX_FRAGMENTS),
             fragments_left: WINDOW,
+            waits_for: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             tally: Tally::default(),
         }
     }

@@ -8,6 +8,7 @@
 use super::lane::{Fate, Lane};
 use super::send::send;
 use super::{Director, Outbox};
+use crate::address::Address;
 use crate::conn::{Candidate, ConnId};
 use crate::counters::DestCounters;
 use crate::flow::Direction;
@@ -63,7 +64,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// has come back to where that left from.
     fn is_our_tunnel(&self, packet: &P, icmp: &IcmpHeaders, id: ConnId) -> bool {
         let conn = self.conns.get(id);
-        let local = self.tables.next_hops.get(conn.next_hop).local;
+        let Some(local) = u32::of(self.tables.next_hops.get(conn.next_hop).local) else {
+            return false;
+        };
         conn.flags.method() == Some(ForwardingMethod::Ipip)
             && icmp.dst == local
             && icmp_related::tunnel_ends(packet, icmp) == (local, conn.rip)
@@ -104,7 +107,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
                 let fits = forward::fits(ip_len, ipip::tunnel_mtu(hop.mtu));
                 let whole = outer.df && pmtu_disc && fits;
                 let outer_id = (!whole).then(|| self.ip_ids.next());
-                if !ipip::encapsulate(packet, &outer, hop.local, rip, outer_id) {
+                let Some(local) = u32::of(hop.local) else {
+                    return Verdict::Drop(DropReason::NoRoute);
+                };
+                if !ipip::encapsulate(packet, &outer, local, rip, outer_id) {
                     return Verdict::Drop(DropReason::NoHeadroom);
                 }
                 ip_len += ipip::OVERHEAD;

@@ -12,6 +12,7 @@ use crate::nexthop::{NextHop, NextHopState, NextHops, ResolveRequest};
 use crate::parse::Headers;
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{ethernet, ipv4};
+use std::net::IpAddr;
 
 /// Identifications for IPv4 headers made here: ICMP errors, outer headers, fragments. Counting is
 /// what RFC 6864 asks of a sender that does not set DF: no repetition within a datagram's lifetime
@@ -69,6 +70,7 @@ fn send_otherwise<P: Packet, L: Pool<Packet = P>>(
             address(part, l3, hop);
         }
     }
+    out.waits_for = hop.target;
     address(packet, l3, hop)
 }
 
@@ -105,8 +107,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         send(packet, headers.l3, ip_len, &hop, &mut self.pool, out)
     }
 
-    /// Lets a finished packet wait for its next hop and asks control to resolve it.
-    pub(super) fn hold(&mut self, target: u32, packet: P, out: &mut Outbox<P>) {
+    /// Lets a finished packet wait for the next hop that the outbox names and asks control to
+    /// resolve it.
+    pub(super) fn hold(&mut self, packet: P, out: &mut Outbox<P>) {
+        let target = out.waits_for;
         // A wish that a full queue loses is repeated by the next packet.
         let _ = self.wishes.push(ResolveRequest { target });
         if self.held.hold(target, packet, self.now).is_err() {
@@ -137,8 +141,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 }
 
-fn resolved(hops: &NextHops, target: u32) -> Option<&NextHop> {
-    let hop = hops.get(hops.find(target)?);
+fn resolved(hops: &NextHops, target: IpAddr) -> Option<&NextHop> {
+    let hop = hops.get(hops.find_ip(target)?);
     (hop.state == NextHopState::Resolved).then_some(hop)
 }
 
@@ -146,7 +150,7 @@ fn resolved(hops: &NextHops, target: u32) -> Option<&NextHop> {
 #[inline(always)]
 fn address<P: Packet>(packet: &mut P, l3: u8, hop: &NextHop) -> Verdict {
     if hop.state != NextHopState::Resolved {
-        return Verdict::Hold(hop.target);
+        return Verdict::Hold;
     }
     if !link::address(packet, l3, hop.vlan, &hop.dst_mac, &hop.src_mac) {
         return Verdict::Drop(DropReason::NoHeadroom);

@@ -2,6 +2,7 @@
 //! snapshot is, read by all workers.
 
 use super::{SchedulerKind, dh, is_available, mh, sh};
+use crate::address::Family;
 use crate::service::Dest;
 use std::sync::Arc;
 
@@ -11,12 +12,12 @@ use std::sync::Arc;
 pub struct Buckets(Arc<[u16]>);
 
 impl Buckets {
-    /// What the scheduler needs to choose among these destinations.
-    pub fn new(kind: SchedulerKind, dests: &[Dest]) -> Self {
+    /// What the scheduler of a service of this family needs to choose among these destinations.
+    pub fn new(kind: SchedulerKind, family: Family, dests: &[Dest]) -> Self {
         match kind {
             SchedulerKind::Dh => Buckets(dh::buckets(dests)),
             SchedulerKind::Sh => Buckets(sh::buckets(dests)),
-            SchedulerKind::Mh => Buckets(mh::buckets(dests)),
+            SchedulerKind::Mh => Buckets(mh::buckets(family, dests)),
             _ => Buckets::default(),
         }
     }

@@ -14,6 +14,6 @@ pub fn buckets(dests: &[Dest]) -> Arc<[u16]> {
     (0..dests.len() as u16).cycle().take(1 << BITS).collect()
 }
 
-pub fn choose(service: &Service, asked: &Asked<'_>) -> Option<usize> {
-    service.buckets.available(hash_32(asked.key.dst, BITS), &service.dests)
+pub fn choose(service: &Service, asked: &Asked) -> Option<usize> {
+    service.buckets.available(hash_32(asked.dst, BITS), &service.dests)
 }

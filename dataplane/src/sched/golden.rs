@@ -2,6 +2,7 @@
 
 use super::tests::Counts;
 use super::*;
+use crate::address::Family;
 use crate::ids::ServiceId;
 use crate::service::ServiceKey;
 use crate::service::example::{dest, service};
@@ -41,7 +42,7 @@ impl Replay {
             scheduling.with_flag(name).expect("a flag of the scheduler")
         });
         let key = match word("-f") {
-            Some(mark) => ServiceKey::Fwmark(mark.parse().unwrap()),
+            Some(mark) => ServiceKey::Fwmark { mark: mark.parse().unwrap(), family: Family::V4 },
             None => service(Vec::new()).key,
         };
         let service = Service::new(ServiceId(1), key, scheduling, Vec::new());
@@ -63,7 +64,7 @@ impl Replay {
         };
         match (&args[..2], at) {
             ("-a", None) => {
-                let rip = 0xc0a8_010a + id.0;
+                let rip = (0xc0a8_010a + id.0).ip();
                 let rport = if args.contains(":80 ") { 80 } else { 0 };
                 dests.insert(0, edited(Dest { rip, rport, ..dest(id.0, 0) }));
             }
@@ -78,7 +79,7 @@ impl Replay {
     }
 
     fn connect(&mut self, key: &FlowKey) {
-        let asked = Asked { key, now: Tick(self.picks.len() as u32) };
+        let asked = Asked::new(key, Tick(self.picks.len() as u32));
         let pick = self.scheduler.schedule(&self.service, &asked, &self.counts);
         let pick = pick.map(|at| &self.service.dests[at]);
         if let Some(dest) = pick {

@@ -2,6 +2,7 @@
 
 use super::tests::{Counts, of_kind, overload, with_thresholds};
 use super::*;
+use crate::address::Family;
 use crate::service::example::dest;
 use crate::siphash::hsiphash;
 
@@ -11,7 +12,7 @@ fn service_of(scheduling: impl Into<Scheduling>, dests: Vec<Dest>) -> Service {
 }
 
 fn pick(service: &Service, key: &FlowKey) -> Option<usize> {
-    let asked = Asked { key, now: Tick(0) };
+    let asked = Asked::new(key, Tick(0));
     Scheduler::new(service, WorkerId(0)).schedule(service, &asked, &Counts::default())
 }
 
@@ -62,7 +63,8 @@ fn maglev_literally(dests: &[Dest]) -> Vec<usize> {
 }
 
 fn hashed(dest: &Dest, key: u64) -> usize {
-    hsiphash(dest.rip + u32::from(dest.rport), key) as usize
+    let rip = u32::of(dest.rip).expect("an IPv4 destination");
+    hsiphash(rip + u32::from(dest.rport), key) as usize
 }
 
 fn random_dests(rng: &mut fastrand::Rng) -> Vec<Dest> {
@@ -84,7 +86,7 @@ fn tables_are_the_kernels_bucket_by_bucket() {
             (SchedulerKind::Mh, maglev_literally(&dests)),
         ];
         for (kind, literal) in literal {
-            let buckets = Buckets::new(kind, &dests);
+            let buckets = Buckets::new(kind, Family::V4, &dests);
             let places: Vec<usize> = buckets.places().iter().map(|&place| place.into()).collect();
             assert_eq!(places, literal, "seed {seed} {kind:?}");
         }
@@ -186,9 +188,9 @@ fn shares_of_the_table_follow_the_weights() {
 #[test]
 fn mh_moves_few_clients_that_did_not_lose_their_destination() {
     let dests: Vec<Dest> = (1..=20).map(|id| dest(id, 1)).collect();
-    let whole = Buckets::new(SchedulerKind::Mh, &dests);
+    let whole = Buckets::new(SchedulerKind::Mh, Family::V4, &dests);
     let part: Vec<Dest> = dests.iter().filter(|dest| dest.id != DestId(7)).cloned().collect();
-    let left = Buckets::new(SchedulerKind::Mh, &part);
+    let left = Buckets::new(SchedulerKind::Mh, Family::V4, &part);
     let id = |dests: &[Dest], place: u16| dests[usize::from(place)].id;
     let pairs = whole.places().iter().zip(left.places());
     let moved = pairs
@@ -203,9 +205,9 @@ fn quiescing_a_destination_leaves_the_table_of_mh_as_it_was() {
     let whole = of_kind(SchedulerKind::Mh, &[3, 1, 2]);
     let mut dests = whole.dests.clone();
     dests[1].weight = 0;
-    let quiesced = Buckets::new(SchedulerKind::Mh, &dests);
+    let quiesced = Buckets::new(SchedulerKind::Mh, Family::V4, &dests);
     assert_eq!(quiesced.places(), whole.buckets.places());
     dests[1].last_weight = 0;
-    let never_weighed = Buckets::new(SchedulerKind::Mh, &dests);
+    let never_weighed = Buckets::new(SchedulerKind::Mh, Family::V4, &dests);
     assert!(!never_weighed.places().contains(&1));
 }

@@ -22,10 +22,10 @@ impl Lblc {
     pub fn choose(
         &mut self,
         service: &Service,
-        asked: &Asked<'_>,
+        asked: &Asked,
         loads: &impl Loads,
     ) -> Option<usize> {
-        let (address, dests) = (asked.key.dst, &service.dests);
+        let (address, dests) = (asked.address, &service.dests);
         let near = self.near.find(address, asked.now).and_then(|near| near.find(dests));
         if let Some(near) = near.filter(|&place| is_welcome(place, dests, loads)) {
             return Some(near);

@@ -25,10 +25,10 @@ impl Lblcr {
     pub fn choose(
         &mut self,
         service: &Service,
-        asked: &Asked<'_>,
+        asked: &Asked,
         loads: &impl Loads,
     ) -> Option<usize> {
-        let (address, now, dests) = (asked.key.dst, asked.now, &service.dests);
+        let (address, now, dests) = (asked.address, asked.now, &service.dests);
         let Some(set) = self.near.find(address, now) else {
             let chosen = self.least.choose(dests, loads)?;
             let mut set = Set { members: ArrayVec::new(), changed: now };

@@ -6,6 +6,7 @@
 
 use super::hash::hash_32;
 use super::{Loads, is_available};
+use crate::address::Address;
 use crate::ids::DestId;
 use crate::limits::{LOCALITY_BITS, LOCALITY_WAYS};
 use crate::service::{Dest, Service, ServiceKey};
@@ -24,7 +25,7 @@ pub struct Locality<T> {
 
 #[derive(Debug, Clone)]
 struct Entry<T> {
-    address: u32,
+    address: u128,
     used: Tick,
     value: T,
 }
@@ -40,20 +41,20 @@ impl<T> Locality<T> {
     pub fn new(service: &Service) -> Self {
         let size = match service.key {
             ServiceKey::Address { .. } => 1,
-            ServiceKey::Fwmark(_) => LOCALITY_WAYS << LOCALITY_BITS,
+            ServiceKey::Fwmark { .. } => LOCALITY_WAYS << LOCALITY_BITS,
         };
         Locality { entries: (0..size).map(|_| None).collect() }
     }
 
-    fn bucket(&mut self, address: u32) -> &mut [Option<Entry<T>>] {
+    fn bucket(&mut self, address: u128) -> &mut [Option<Entry<T>>] {
         let ways = self.entries.len().min(LOCALITY_WAYS);
         let buckets = self.entries.len() / ways;
-        let first = hash_32(address, LOCALITY_BITS) % buckets * ways;
+        let first = hash_32(address.fold(), LOCALITY_BITS) % buckets * ways;
         &mut self.entries[first..first + ways]
     }
 
     /// What is remembered of the address, which is in use again.
-    pub fn find(&mut self, address: u32, now: Tick) -> Option<&mut T> {
+    pub fn find(&mut self, address: u128, now: Tick) -> Option<&mut T> {
         let entries = self.bucket(address).iter_mut().flatten();
         let entry = { entries }.find(|entry| entry.address == address && !entry.is_idle(now))?;
         entry.used = now;
@@ -61,7 +62,7 @@ impl<T> Locality<T> {
     }
 
     /// Remembers this of the address instead of what was.
-    pub fn insert(&mut self, address: u32, value: T, now: Tick) {
+    pub fn insert(&mut self, address: u128, value: T, now: Tick) {
         let bucket = self.bucket(address);
         let age = |entry: &Option<Entry<T>>| match entry {
             Some(entry) if entry.address == address => u64::MAX,
@@ -116,10 +117,12 @@ pub fn is_welcome(place: usize, dests: &[Dest], loads: &impl Loads) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Family;
     use crate::service::example::{dest, service};
 
     fn marked() -> Service {
-        Service { key: ServiceKey::Fwmark(1), ..service(Vec::new()) }
+        let key = ServiceKey::Fwmark { mark: 1, family: Family::V4 };
+        Service { key, ..service(Vec::new()) }
     }
 
     #[test]
@@ -147,7 +150,7 @@ mod tests {
     fn a_full_table_forgets_what_was_idle_longest_in_the_bucket() {
         let mut map = Locality::new(&marked());
         let room = map.entries.len() as u32;
-        let address = |n: u32| 0x0a01_0000 + n;
+        let address = |n: u32| 0x2001_0db8 << 96 | u128::from(n);
         (0..2 * room).for_each(|n| map.insert(address(n), n, Tick(n)));
         assert_eq!(map.entries.iter().flatten().count(), room as usize, "all buckets are full");
         let mut ages: Vec<u32> = map.entries.iter().flatten().map(|entry| entry.value).collect();

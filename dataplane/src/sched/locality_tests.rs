@@ -2,6 +2,7 @@
 
 use super::tests::{Counts, of_kind, overload, with_thresholds, wlc_literally};
 use super::*;
+use crate::address::Family;
 use crate::service::ServiceKey;
 use crate::service::example::dest;
 use crate::time::ticks;
@@ -11,7 +12,12 @@ const DAY: u32 = ticks(86_400);
 
 fn marked(kind: SchedulerKind, dests: Vec<Dest>) -> Service {
     let Service { id, .. } = of_kind(kind, &[]);
-    with_thresholds(Service::new(id, ServiceKey::Fwmark(1), kind, dests))
+    with_thresholds(Service::new(
+        id,
+        ServiceKey::Fwmark { mark: 1, family: Family::V4 },
+        kind,
+        dests,
+    ))
 }
 
 fn to(dst: u32) -> FlowKey {
@@ -21,7 +27,7 @@ fn to(dst: u32) -> FlowKey {
 /// By address, the destinations in the kernel's list of it, when it changed and when it was used;
 /// and how often one was taken out.
 #[derive(Default)]
-struct Sets(HashMap<u32, (Vec<DestId>, Tick, Tick)>, u32);
+struct Sets(HashMap<u128, (Vec<DestId>, Tick, Tick)>, u32);
 
 /// `ip_vs_lblc_schedule` and `ip_vs_lblcr_schedule` with lists and without bounds.
 fn choose_literally(
@@ -33,7 +39,7 @@ fn choose_literally(
     let replicates = service.scheduler.kind == SchedulerKind::Lblcr;
     sets.0.retain(|_, (_, _, used)| asked.now.since(*used) < DAY);
     let mut near = None;
-    if let Some((set, changed, used)) = sets.0.get_mut(&asked.key.dst) {
+    if let Some((set, changed, used)) = sets.0.get_mut(&asked.address) {
         *used = asked.now;
         near = least_of(set, service, loads);
         if set.len() > 1 && asked.now.since(*changed) > DAY {
@@ -48,7 +54,7 @@ fn choose_literally(
     }
     let chosen = wlc_literally(service, loads)?;
     let id = service.dests[chosen].id;
-    let (set, changed, _) = sets.0.entry(asked.key.dst).or_insert((vec![], asked.now, asked.now));
+    let (set, changed, _) = sets.0.entry(asked.address).or_insert((vec![], asked.now, asked.now));
     if !replicates {
         *set = vec![id];
     } else if !set.contains(&id) {
@@ -124,7 +130,7 @@ fn addresses_keep_their_destinations_as_long_as_the_kernels_lists_say() {
             let (key, id) = (to(0x0a01_0000 + rng.u32(..4)), DestId(rng.u32(1..=6)));
             counts.0.insert(id, (rng.u32(..8), rng.u32(..300)));
             counts.1 += 1;
-            let asked = Asked { key: &key, now };
+            let asked = Asked::new(&key, now);
             let want = choose_literally(&mut sets, &service, &asked, &counts);
             let pick = ours.schedule(&service, &asked, &counts);
             assert_eq!(pick, want, "seed {seed} step {step} {kind:?}");
@@ -140,7 +146,7 @@ fn lblcr_spreads_an_address_while_others_idle() {
     let mut scheduler = Scheduler::new(&service, WorkerId(0));
     let mut counts = Counts::default();
     let picks = (0..12).map(|now| {
-        let asked = Asked { key: &to(7), now: Tick(now) };
+        let asked = Asked::new(&to(7), Tick(now));
         let place = scheduler.schedule(&service, &asked, &counts).unwrap();
         counts.0.entry(service.dests[place].id).or_default().0 += 1;
         place
@@ -155,7 +161,7 @@ fn an_address_service_remembers_its_only_address() {
     let mut counts = Counts::default();
     for active in 0..3 {
         let key = to(0x0a00_0064);
-        let asked = Asked { key: &key, now: Tick(5) };
+        let asked = Asked::new(&key, Tick(5));
         assert_eq!(scheduler.schedule(&service, &asked, &counts), Some(0));
         counts.0.insert(DestId(1), (active, 0));
     }

@@ -26,27 +26,40 @@ mod wrr;
 pub use buckets::Buckets;
 pub use kind::{FlagError, SchedFlags, SchedulerKind, Scheduling};
 
+use crate::address::Address;
 use crate::flow::FlowKey;
 use crate::ids::{DestId, WorkerId};
 use crate::service::{Dest, Service};
 use crate::time::Tick;
 use least::{Least, Measure};
 
-/// What a scheduler is asked.
+/// What a scheduler is asked: the packet that begins a conn, of either family, and when.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// The packet that begins the conn; its source is the client.
-    pub key: &'a FlowKey,
-    /// When.
-    pub now: Tick,
+pub struct Asked {
+    /// Client's address, folded.
+    src: u32,
+    /// Destination address, folded.
+    dst: u32,
+    /// Client's port.
+    sport: u16,
+    /// Destination address as it is.
+    address: u128,
+    now: Tick,
 }
 
-impl Asked<'_> {
+impl Asked {
+    /// About the packet with this key, whose source is the client.
+    #[inline]
+    pub fn new<A: Address>(key: &FlowKey<A>, now: Tick) -> Self {
+        let (src, dst) = (key.src.fold(), key.dst.fold());
+        Asked { src, dst, sport: key.sport, address: key.dst.into(), now }
+    }
+
     /// What the hashing schedulers know a client by: its address, with or without the port added.
     #[inline]
     fn client(&self, with_port: bool) -> u32 {
-        let port = if with_port { self.key.sport } else { 0 };
-        self.key.src.wrapping_add(port.into())
+        let port = if with_port { self.sport } else { 0 };
+        self.src.wrapping_add(port.into())
     }
 }
 
@@ -133,7 +146,7 @@ impl Scheduler {
     pub fn schedule(
         &mut self,
         service: &Service,
-        asked: &Asked<'_>,
+        asked: &Asked,
         loads: &impl Loads,
     ) -> Option<usize> {
         let dests = &service.dests;

@@ -16,7 +16,7 @@ pub fn buckets(dests: &[Dest]) -> Arc<[u16]> {
     (0..dests.len()).cycle().flat_map(turn).take(1 << BITS).collect()
 }
 
-pub fn choose(service: &Service, asked: &Asked<'_>) -> Option<usize> {
+pub fn choose(service: &Service, asked: &Asked) -> Option<usize> {
     let flags = service.scheduler.flags;
     let hash = hash_32(asked.client(flags.contains(SchedFlags::PORT)), BITS);
     let bucket = |offset| (hash + offset as usize) % (1 << BITS);

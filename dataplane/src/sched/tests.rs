@@ -30,10 +30,10 @@ pub fn of_kind(scheduler: SchedulerKind, weights: &[u32]) -> Service {
 }
 
 /// A client of the service, at a time.
-pub fn asked() -> Asked<'static> {
+pub fn asked() -> Asked {
     const KEY: FlowKey =
         FlowKey { src: 0xac10_0001, dst: 0x0a00_0064, sport: 4000, dport: 80, proto: 6 };
-    Asked { key: &KEY, now: Tick(1000) }
+    Asked::new(&KEY, Tick(1000))
 }
 
 fn picks(scheduler: &mut Scheduler, service: &Service, count: usize) -> Vec<Option<usize>> {

@@ -1,5 +1,6 @@
 //! Virtual services and destinations as workers see them: one immutable table a generation.
 
+mod claims;
 pub mod persistence;
 mod table;
 mod thresholds;
@@ -7,8 +8,10 @@ mod thresholds;
 pub use crate::proto::Timeouts;
 pub use table::{MarkRule, ServiceTable, Settings};
 
+use crate::address::Family;
 use crate::ids::{DestId, NextHopId, ServiceId};
 use crate::sched::{Buckets, Scheduling};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
@@ -27,17 +30,32 @@ pub enum ForwardingMethod {
 /// What packets a service takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ServiceKey {
-    /// Protocol, virtual address and port, host order. Port 0 takes every port.
+    /// Protocol, virtual address and port. Port 0 takes every port.
     Address {
-        /// IP protocol number: TCP or UDP.
+        /// IP protocol number: TCP, UDP or SCTP.
         proto: u8,
         /// VIP.
-        vip: u32,
+        vip: IpAddr,
         /// Port, or 0 for any.
         vport: u16,
     },
-    /// Packets that a [`MarkRule`] gave this mark; never 0.
-    Fwmark(u32),
+    /// Packets of one family that a [`MarkRule`] gave this mark.
+    Fwmark {
+        /// Never 0.
+        mark: u32,
+        /// As with `ipvsadm -f N` and `ipvsadm -f N -6`, which are two services.
+        family: Family,
+    },
+}
+
+impl ServiceKey {
+    /// The family of the packets it takes.
+    pub fn family(self) -> Family {
+        match self {
+            ServiceKey::Address { vip, .. } => Family::of(vip),
+            ServiceKey::Fwmark { family, .. } => family,
+        }
+    }
 }
 
 /// A virtual service of one snapshot.
@@ -71,7 +89,7 @@ impl Service {
         let scheduler = scheduler.into();
         let divisor = dests.iter().fold(0, |divisor, dest| gcd(dest.weight, divisor));
         let max_weight = dests.iter().map(|dest| dest.weight).max().unwrap_or(0);
-        let buckets = Buckets::new(scheduler.kind, &dests);
+        let buckets = Buckets::new(scheduler.kind, key.family(), &dests);
         Service { id, key, scheduler, dests, weight_gcd: divisor.max(1), max_weight, buckets }
     }
 }
@@ -86,8 +104,8 @@ pub(crate) fn gcd(a: u32, b: u32) -> u32 {
 pub struct Dest {
     /// Its identity over generations.
     pub id: DestId,
-    /// Real server's address, host order.
-    pub rip: u32,
+    /// Real server's address. Of another family than the service's only through a tunnel.
+    pub rip: IpAddr,
     /// Real server's port; 0 keeps the packet's own (fwmark and port-0 services).
     pub rport: u16,
     /// 0 is quiesced: no new conns.
@@ -121,13 +139,14 @@ pub(crate) mod example {
     //! Services for tests.
 
     use super::*;
+    use crate::address::Address;
     use crate::sched::SchedulerKind;
 
     /// A destination with that id as the last byte of its address, too.
     pub fn dest(id: u32, weight: u32) -> Dest {
         Dest {
             id: DestId(id),
-            rip: 0xc0a8_0100 | id,
+            rip: (0xc0a8_0100 | id).ip(),
             rport: 80,
             weight,
             last_weight: weight,
@@ -141,7 +160,7 @@ pub(crate) mod example {
 
     /// A round-robin service of these destinations, in the list's order.
     pub fn service(dests: Vec<Dest>) -> Service {
-        let key = ServiceKey::Address { proto: 6, vip: 0x0a00_0064, vport: 80 };
+        let key = ServiceKey::Address { proto: 6, vip: 0x0a00_0064_u32.ip(), vport: 80 };
         Service::new(ServiceId(1), key, SchedulerKind::Rr, dests)
     }
 }

@@ -2,6 +2,7 @@
 //! snapshots that its workers get of them.
 
 use super::machine::Machine;
+use crate::address::Address;
 use crate::conn::DestDirectory;
 use crate::flow::protocol;
 use crate::ids::{DestId, Generation, InterfaceId, NextHopId, PortId, ServiceId};
@@ -14,13 +15,32 @@ use crate::service::{
     Dest, DestShared, ForwardingMethod, Service, ServiceKey, ServiceTable, Settings,
 };
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+
+/// An address as tests write it: an integer in host order, or of any family.
+pub trait AnyIp: Copy {
+    /// The address.
+    fn any(self) -> IpAddr;
+}
+
+impl<A: Address> AnyIp for A {
+    fn any(self) -> IpAddr {
+        self.ip()
+    }
+}
+
+impl AnyIp for IpAddr {
+    fn any(self) -> IpAddr {
+        self
+    }
+}
 
 /// A destination as a rule names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Server {
-    /// Real server's address, host order.
-    pub rip: u32,
+    /// Real server's address.
+    pub rip: IpAddr,
     /// Its port, 0 for the packet's own.
     pub rport: u16,
     /// 0 is quiesced.
@@ -33,8 +53,8 @@ pub struct Server {
 
 impl Server {
     /// A destination of weight 1 without thresholds.
-    pub fn new(rip: u32, rport: u16, method: ForwardingMethod) -> Self {
-        Server { rip, rport, weight: 1, method, thresholds: (0, 0) }
+    pub fn new(rip: impl AnyIp, rport: u16, method: ForwardingMethod) -> Self {
+        Server { rip: rip.any(), rport, weight: 1, method, thresholds: (0, 0) }
     }
 
     /// The same with another weight.
@@ -89,10 +109,20 @@ impl Control {
         }
     }
 
-    /// A resolved neighbour on an interface, on the link itself and with an MTU of 1500.
-    pub fn neighbor(&mut self, address: u32, interface: InterfaceId, mac: [u8; 6]) -> NextHopId {
+    /// A resolved neighbour on an interface, on the link itself and with an MTU of 1500. The
+    /// director's own address there ends in 1, of a network of 24 bits or 64.
+    pub fn neighbor(
+        &mut self,
+        address: impl AnyIp,
+        interface: InterfaceId,
+        mac: [u8; 6],
+    ) -> NextHopId {
         let Interface { port, vlan, mac: own, .. } = self.interfaces[interface.index()];
-        let local = address & 0xffff_ff00 | 1;
+        let address = address.any();
+        let local = match address {
+            IpAddr::V4(address) => (address.to_bits() & 0xffff_ff00 | 1).ip(),
+            IpAddr::V6(address) => (address.to_bits() >> 64 << 64 | 1).ip(),
+        };
         self.next_hops.push(NextHop {
             target: address,
             neighbor: address,
@@ -112,16 +142,16 @@ impl Control {
     ///
     /// # Panics
     /// If there is none.
-    pub fn hop(&mut self, target: u32) -> &mut NextHop {
+    pub fn hop(&mut self, target: impl AnyIp) -> &mut NextHop {
         let mut hops = self.next_hops.iter_mut();
-        hops.find(|hop| hop.target == target).expect("a neighbour of this address")
+        hops.find(|hop| hop.target == target.any()).expect("a neighbour of this address")
     }
 
     /// Routes a prefix through the neighbour `gateway`.
-    pub fn route(&mut self, prefix: u32, len: u8, gateway: u32) {
-        let at = self.next_hops.iter().position(|hop| hop.target == gateway);
+    pub fn route<A: Address>(&mut self, prefix: A, len: u8, gateway: A) {
+        let at = self.next_hops.iter().position(|hop| hop.target == gateway.ip());
         let id = NextHopId(at.expect("a neighbour of this address") as u16);
-        self.routes.insert(prefix, len, RouteTarget::Via(id));
+        self.routes.insert(prefix.ip(), len, RouteTarget::Via(id));
     }
 
     /// Adds a service, or changes its scheduler, or brings it back without destinations.
@@ -155,8 +185,9 @@ impl Control {
     }
 
     /// Removes a destination.
-    pub fn delete_server(&mut self, key: ServiceKey, rip: u32, rport: u16) {
-        self.rule(key).servers.retain(|server| (server.rip, server.rport) != (rip, rport));
+    pub fn delete_server(&mut self, key: ServiceKey, rip: impl AnyIp, rport: u16) {
+        let gone = (rip.any(), rport);
+        self.rule(key).servers.retain(|server| (server.rip, server.rport) != gone);
     }
 
     /// The destinations of a service that is there, last added first.
@@ -166,10 +197,10 @@ impl Control {
     }
 
     /// The id of a destination, present or not.
-    pub fn dest_id(&mut self, key: ServiceKey, rip: u32, rport: u16) -> DestId {
+    pub fn dest_id(&mut self, key: ServiceKey, rip: impl AnyIp, rport: u16) -> DestId {
         let at = self.rules.iter().position(|rule| rule.key == key).expect("a service once added");
         let service = ServiceId(at as u32 + 1);
-        self.directory.allocate(service, rip, rport).expect("a small number of destinations")
+        self.directory.allocate(service, rip.any(), rport).expect("a small number of destinations")
     }
 
     /// What workers share about a destination.
@@ -198,7 +229,7 @@ impl Control {
                 services.push(Service::new(id, rule.key, rule.scheduler, dests));
             }
         }
-        let vips: Vec<u32> = self.rules.iter().filter_map(|rule| vip(rule.key)).collect();
+        let vips: Vec<IpAddr> = self.rules.iter().filter_map(|rule| vip(rule.key)).collect();
         let removed = self.shared.iter().map(|(id, shared)| (*id, shared.clone())).collect();
         let generation = Generation(self.generation);
         let table = ServiceTable::new(generation, services, Vec::new(), self.settings, &vips);
@@ -239,21 +270,21 @@ impl Control {
     }
 }
 
-fn vip(key: ServiceKey) -> Option<u32> {
+fn vip(key: ServiceKey) -> Option<IpAddr> {
     match key {
         ServiceKey::Address { vip, .. } => Some(vip),
-        ServiceKey::Fwmark(_) => None,
+        ServiceKey::Fwmark { .. } => None,
     }
 }
 
 /// A TCP service's key.
-pub fn tcp(vip: u32, vport: u16) -> ServiceKey {
-    ServiceKey::Address { proto: protocol::TCP, vip, vport }
+pub fn tcp(vip: impl AnyIp, vport: u16) -> ServiceKey {
+    ServiceKey::Address { proto: protocol::TCP, vip: vip.any(), vport }
 }
 
 /// A UDP service's key.
-pub fn udp(vip: u32, vport: u16) -> ServiceKey {
-    ServiceKey::Address { proto: protocol::UDP, vip, vport }
+pub fn udp(vip: impl AnyIp, vport: u16) -> ServiceKey {
+    ServiceKey::Address { proto: protocol::UDP, vip: vip.any(), vport }
 }
 
 /// An interface with a kernel twin.

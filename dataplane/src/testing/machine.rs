@@ -21,6 +21,7 @@ use crate::twin_ring::{PuntReceiver, ToWorker, from_twin_ring, punt_rings};
 use crate::verdict::PuntClass;
 use crate::worker::{Next, PortShare, TxRoute, Wiring, Worker};
 use crossbeam::queue::ArrayQueue;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -223,7 +224,7 @@ impl Machine {
     }
 
     /// The next hops workers asked for since the last time.
-    pub fn take_wishes(&self) -> Vec<u32> {
+    pub fn take_wishes(&self) -> Vec<IpAddr> {
         std::iter::from_fn(|| self.wishes.pop()).map(|wish| wish.target).collect()
     }
 

@@ -1,6 +1,7 @@
 //! Corners of the rules that a review came upon.
 
 use crate::rig::*;
+use dataplane::address::{Address, Family};
 use dataplane::ids::{DestId, Generation, NextHopId, ServiceId};
 use dataplane::mailbox::Message;
 use dataplane::sched::SchedulerKind;
@@ -84,10 +85,10 @@ fn replies_find_their_conn_when_a_mark_rule_covers_the_clients() {
         config.queues = vec![2; 2];
     });
     rig.publish();
-    let hop = rig.control.next_hops.iter().position(|h| h.target == rip(1)).unwrap();
+    let hop = rig.control.next_hops.iter().position(|h| h.target == rip(1).ip()).unwrap();
     let dest = Dest {
         id: DestId(1),
-        rip: rip(1),
+        rip: rip(1).ip(),
         rport: 0,
         weight: 1,
         last_weight: 1,
@@ -97,8 +98,9 @@ fn replies_find_their_conn_when_a_mark_rule_covers_the_clients() {
         next_hop: NextHopId(hop as u16),
         shared: Arc::default(),
     };
-    let service = Service::new(ServiceId(1), ServiceKey::Fwmark(1), SchedulerKind::Rr, vec![dest]);
-    let mark = MarkRule { mark: 1, proto: Some(6), prefix: 0, len: 0, dports: 80..=80 };
+    let key = ServiceKey::Fwmark { mark: 1, family: Family::V4 };
+    let service = Service::new(ServiceId(1), key, SchedulerKind::Rr, vec![dest]);
+    let mark = MarkRule { mark: 1, proto: Some(6), prefix: 0_u32.ip(), len: 0, dports: 80..=80 };
     let table =
         ServiceTable::new(Generation(9), vec![service], vec![mark], Settings::default(), &[]);
     rig.machine.post(&Message::Services(Arc::new(table)));

@@ -1,6 +1,7 @@
 //! What is forwarded: each method, each protocol, tags in and out.
 
 use crate::rig::*;
+use dataplane::address::Address;
 use dataplane::service::ForwardingMethod::{Gatewaying, Ipip, Masq};
 use dataplane::testing::Frame;
 use dataplane::testing::control::{Server, tcp, udp};
@@ -155,9 +156,9 @@ fn a_real_server_may_be_the_client_of_another_service() {
     rig.control.service(dns, dataplane::sched::SchedulerKind::Rr);
     rig.control.server(dns, Server::new(rip(2), 53, Masq));
     // Replies to real server 1 go to it, through the port they came from.
-    let hop = rig.control.next_hops.iter().position(|hop| hop.target == rip(1)).unwrap();
+    let hop = rig.control.next_hops.iter().position(|hop| hop.target == rip(1).ip()).unwrap();
     let target = dataplane::route::RouteTarget::Via(dataplane::ids::NextHopId(hop as u16));
-    rig.control.routes.insert(rip(1), 32, target);
+    rig.control.routes.insert(rip(1).ip(), 32, target);
     rig.publish();
     let id = rig.id(dns, rip(2));
     let asked = from_server(1, Frame::tcp(rip(1), 4000, VIP + 1, 53));

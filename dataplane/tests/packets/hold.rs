@@ -1,6 +1,7 @@
 //! Next hops that are not known yet, change, or fail; and places that are full.
 
 use crate::rig::*;
+use dataplane::address::Address;
 use dataplane::limits::{MAX_HELD, MAX_HELD_PER_NEXT_HOP};
 use dataplane::nexthop::NextHopState::{NoRoute, Resolved, Unresolved};
 use dataplane::service::ForwardingMethod::{Gatewaying, Masq};
@@ -32,7 +33,7 @@ fn held_packets_go_in_order_before_those_that_come_later() {
     let moved = Moved { in_packets: 2, in_bytes: 56, ..begun(28, false) };
     let frames = [asked(1), asked(2)];
     rig.check("held", &[(C, &frames[0]), (C, &frames[1])], expect().holds(2).dest(id, moved));
-    assert_eq!(rig.machine.take_wishes(), [rip(1), rip(1)]);
+    assert_eq!(rig.machine.take_wishes(), [rip(1).ip(), rip(1).ip()]);
     rig.resolve(rip(1), Resolved);
     let expected = expect().sends(S, &sent(1)).sends(S, &sent(2)).sends(S, &sent(3)).holds(-2);
     rig.check("resolved", &[(C, &asked(3))], expected.dest(id, inwards(1, 28)));
@@ -139,7 +140,7 @@ fn a_service_on_an_address_without_a_next_hop_has_no_route() {
     let key = tcp(VIP, 80);
     let mut rig = Rig::new();
     rig.control.service(key, dataplane::sched::SchedulerKind::Rr);
-    rig.control.server(key, Server::new(0x0808_0808, 80, Masq));
+    rig.control.server(key, Server::new(0x0808_0808_u32, 80, Masq));
     rig.publish();
     let id = rig.id(key, 0x0808_0808);
     let frame = Frame::tcp(CLIENT, 4000, VIP, 80);

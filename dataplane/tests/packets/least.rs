@@ -2,6 +2,7 @@
 //! turns, closes, expires or gives way, an edit, another worker - the next choice knows it.
 
 use crate::rig::*;
+use dataplane::address::Address;
 use dataplane::ids::{DestId, InterfaceId};
 use dataplane::sched::SchedulerKind::{self, Lc, Wlc};
 use dataplane::service::ForwardingMethod::Gatewaying;
@@ -31,7 +32,7 @@ fn naive(rig: &mut Rig, key: ServiceKey, scheduler: SchedulerKind) -> Option<u32
             best = Some((load, server));
         }
     }
-    best.map(|(_, server)| server.rip)
+    u32::of(best?.1.rip)
 }
 
 fn change(rig: &mut Rig, key: ServiceKey, rng: &mut Rng) {

@@ -1,6 +1,7 @@
 //! ICMP errors about conns: where they go, what they count for, and what is none of the director's.
 
 use crate::rig::*;
+use dataplane::address::Address;
 use dataplane::flow::protocol::{TCP, UDP};
 use dataplane::ids::{DestId, PortId};
 use dataplane::nexthop::NextHopState;
@@ -286,7 +287,7 @@ impl Story {
             (config.workers, config.window, config.queues) = (workers, window, vec![workers; 2]);
         });
         for (proto, vport, method) in SERVICES {
-            rig.add(ServiceKey::Address { proto, vip: VIP, vport }, method, 1);
+            rig.add(ServiceKey::Address { proto, vip: VIP.ip(), vport }, method, 1);
         }
         rig.publish();
         for cport in 4000..4040 {

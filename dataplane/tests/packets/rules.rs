@@ -8,9 +8,13 @@ use dataplane::testing::Frame;
 use dataplane::testing::control::{Server, tcp, udp};
 use dataplane::verdict::{DropReason, PuntClass};
 use dataplane::wire::tcp::flags::{ACK, FIN, RST, SYN};
+use std::net::{IpAddr, Ipv4Addr};
 
-const KEY: ServiceKey =
-    ServiceKey::Address { proto: dataplane::flow::protocol::TCP, vip: VIP, vport: 80 };
+const KEY: ServiceKey = ServiceKey::Address {
+    proto: dataplane::flow::protocol::TCP,
+    vip: IpAddr::V4(Ipv4Addr::from_bits(VIP)),
+    vport: 80,
+};
 
 fn to_vip(flags: u8) -> Frame {
     Frame::tcp(CLIENT, 4000, VIP, 80).flags(flags)

@@ -9,6 +9,7 @@ use super::model::from_server;
 use super::net;
 use super::segment::{Segment, normal, serial};
 use super::tables::{self, Conns};
+use dataplane::address::Address;
 use dataplane::conn::{Conn, ConnTable, Region};
 use dataplane::flow::{FlowKey, protocol};
 use dataplane::ids::DestId;
@@ -307,8 +308,9 @@ impl Chaos {
         let passed = Segment { ttl: segment.ttl - 1, ..*segment };
         let n = rip - net::rip(0);
         let server = kind.iter().map(|kind| net::server(kind, n, 1)).find(|server| {
-            let hop = self.control.next_hops.iter().find(|hop| hop.target == rip).expect("known");
-            let leaving = leaving(&passed, server, hop.local);
+            let hop =
+                self.control.next_hops.iter().find(|hop| hop.target == rip.ip()).expect("known");
+            let leaving = leaving(&passed, server, net::v4(hop.local));
             let macs = (frame[..6].try_into().unwrap(), hop.src_mac);
             [1400, 1500].iter().any(|&mtu| leaving().frames(mtu, macs)[0] == normal(frame))
         });
@@ -410,14 +412,14 @@ fn kind_of(segment: &Segment) -> Vec<net::Kind> {
             return false;
         };
         let key = segment.key;
-        (proto, vip) == (key.proto, key.dst) && (vport == 0 || vport == key.dport)
+        (proto, vip) == (key.proto, key.dst.ip()) && (vport == 0 || vport == key.dport)
     };
     net::kinds().into_iter().filter(takes).collect()
 }
 
 fn inner(key: &FlowKey, server: &Server) -> FlowKey {
     let dport = if server.rport == 0 { key.dport } else { server.rport };
-    FlowKey { dst: server.rip, dport, ..*key }
+    FlowKey { dst: net::v4(server.rip), dport, ..*key }
 }
 
 fn leaving<'a>(
@@ -430,6 +432,6 @@ fn leaving<'a>(
             super::segment::Leaving::plain(&Segment { key: inner(&passed.key, server), ..*passed })
         }
         Gatewaying => super::segment::Leaving::plain(passed),
-        Ipip => super::segment::Leaving::tunnelled(passed, local, server.rip),
+        Ipip => super::segment::Leaving::tunnelled(passed, local, net::v4(server.rip)),
     }
 }

@@ -5,6 +5,7 @@ use super::model::{Around, Model, Out, from_server, is_active};
 use super::net;
 use super::segment::{Segment, normal, serial};
 use super::tables;
+use dataplane::address::Address;
 use dataplane::counters::{DestTotals, Tally};
 use dataplane::flow::FlowKey;
 use dataplane::ids::PortId;
@@ -216,7 +217,7 @@ impl Exact {
                 continue;
             };
             found += 1;
-            let got = (conn.dest, conn.state, conn.last_seen, conn.timeout, conn.rip);
+            let got = (conn.dest, conn.state, conn.last_seen, conn.timeout, conn.rip.ip());
             let wanted =
                 (model.dest, model.state, model.last_seen, model.timeout, model.server.rip);
             assert_eq!(got, wanted, "{key:?}");

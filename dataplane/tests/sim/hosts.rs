@@ -131,7 +131,7 @@ fn client(kind: &Kind, n: usize, rng: &mut Rng) -> Client {
     let service = n % net::kinds().len();
     let key = FlowKey {
         src: 0xac10_0001 + rng.below(3) as u32,
-        dst: vip,
+        dst: net::v4(vip),
         // One client's port serves one service, so reply tuples never collide.
         sport: 1000 + (n + 1000 * service) as u16,
         dport: if vport == 0 { 1000 + rng.below(5) as u16 } else { vport },

@@ -3,6 +3,7 @@
 
 use super::net;
 use super::segment::{Leaving, Segment, normal};
+use dataplane::address::Address;
 use dataplane::flow::{FlowKey, protocol};
 use dataplane::ids::{DestId, PortId};
 use dataplane::nexthop::{NextHop, NextHopState};
@@ -147,7 +148,7 @@ impl Model {
             return;
         }
         let rip = (around.seen)(segment).unwrap_or_else(|| panic!("no trace of {segment:?}"));
-        let chosen = servers.iter().find(|server| server.rip == rip);
+        let chosen = servers.iter().find(|server| server.rip == rip.ip());
         let server = *chosen.unwrap_or_else(|| panic!("{rip:x} is none of {service:?}"));
         assert!(server.weight > 0, "a quiesced server was chosen: {segment:?}");
         let dest = around.control.dest_id(service, server.rip, server.rport);
@@ -183,7 +184,7 @@ impl Model {
             let leaving = match conn.server.method {
                 Masq => Leaving::plain(&at_server),
                 Gatewaying => Leaving::plain(&passed),
-                Ipip => Leaving::tunnelled(&passed, hop.local, hop.target),
+                Ipip => Leaving::tunnelled(&passed, net::v4(hop.local), net::v4(hop.target)),
             };
             let through = conn.server.method == Masq;
             self.send(leaving, &hop, (at_server, through), segment.key, around.now);
@@ -222,7 +223,7 @@ impl Model {
             if hop.state == NextHopState::Resolved {
                 self.outs.push(out);
             } else {
-                self.held.push(Held { target: hop.target, since: now, outs: out });
+                self.held.push(Held { target: net::v4(hop.target), since: now, outs: out });
             }
         }
     }
@@ -286,7 +287,7 @@ pub fn from_server(frame: Frame) -> Frame {
 fn inner(conn: &Entry, key: &FlowKey) -> FlowKey {
     let dport = if conn.server.rport == 0 { key.dport } else { conn.server.rport };
     match conn.server.method {
-        Masq => FlowKey { dst: conn.server.rip, dport, ..*key },
+        Masq => FlowKey { dst: net::v4(conn.server.rip), dport, ..*key },
         _ => *key,
     }
 }
@@ -308,7 +309,7 @@ fn track(conn: &mut Entry, side: tcp::Side, segment: &Segment, around: &Around) 
 
 fn find_service(control: &Control, key: &FlowKey) -> Option<ServiceKey> {
     [key.dport, 0].into_iter().find_map(|vport| {
-        let service = ServiceKey::Address { proto: key.proto, vip: key.dst, vport };
+        let service = ServiceKey::Address { proto: key.proto, vip: key.dst.ip(), vport };
         control.servers(service).map(|_| service)
     })
 }

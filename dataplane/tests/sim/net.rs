@@ -1,6 +1,7 @@
 //! The simulated network: clients behind a router, five real servers, services of every kind, and
 //! the rules that change under them.
 
+use dataplane::address::Address;
 use dataplane::ids::{InterfaceId, PortId};
 use dataplane::interface::Interface;
 use dataplane::nexthop::NextHopState;
@@ -9,6 +10,7 @@ use dataplane::service::ForwardingMethod::{self, Gatewaying, Ipip, Masq};
 use dataplane::service::ServiceKey;
 use dataplane::testing::control::{Control, Server, interface, tcp, udp};
 use dataplane::testing::{MAC_CLIENT, MAC_DIRECTOR, Rng};
+use std::net::IpAddr;
 
 pub const CLIENTS: PortId = PortId(0);
 pub const SERVERS: PortId = PortId(1);
@@ -19,6 +21,11 @@ pub const VIP2: u32 = 0x0a00_0065;
 /// Not virtual until its service comes, in the middle of a story.
 pub const VIP3: u32 = 0x0a00_0066;
 pub const REAL_SERVERS: u32 = 5;
+
+/// An IPv4 address as packets' keys carry it.
+pub fn v4(address: IpAddr) -> u32 {
+    u32::of(address).expect("an IPv4 address")
+}
 
 pub fn rip(n: u32) -> u32 {
     0xc0a8_010b + n

@@ -5,6 +5,7 @@ use dataplane::sched::Scheduling;
 use dataplane::service::ServiceKey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::net::IpAddr;
 
 /// What a reply carries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,18 +109,15 @@ pub struct ConnRow {
     /// ipvsadm's name of the state: `ESTABLISHED`, `UDP`, …
     pub state: String,
     /// Client's address.
-    #[serde(with = "words::address")]
-    pub cip: u32,
+    pub cip: IpAddr,
     /// Client's port.
     pub cport: u16,
     /// Virtual address.
-    #[serde(with = "words::address")]
-    pub vip: u32,
+    pub vip: IpAddr,
     /// Virtual port.
     pub vport: u16,
     /// Real server's address.
-    #[serde(with = "words::address")]
-    pub rip: u32,
+    pub rip: IpAddr,
     /// Real server's port.
     pub rport: u16,
 }

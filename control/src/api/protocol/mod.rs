@@ -4,7 +4,7 @@
 //! `id` and carries `"ok":true` with the fields of the answer, or `"ok":false` with
 //! `"error":{"code":"…","message":"…"}`. Replies come in the order of the requests. The answer to
 //! `conns` takes several lines of at most [`CONNS_PER_LINE`] rows; the last says `"done":true`.
-//! Addresses are dotted strings, ports numbers, protocols and methods names (`tcp`, `masq`).
+//! Addresses are strings, ports numbers, protocols and methods names (`tcp`, `masq`).
 
 mod answer;
 mod error;
@@ -217,12 +217,13 @@ pub fn parse_request(line: &[u8]) -> Result<Request, (u64, ApiError)> {
 mod tests {
     use super::*;
     use crate::rules::RuleError;
+    use crate::rules::example::{fwmark, v4};
 
     #[test]
     fn requests_read_back_as_they_were_written_and_every_op_is_named() {
         let ops = [
             Op::Change { changes: vec![RuleChange::Flush], replace: true },
-            Op::List { service: Some(ServiceKey::Fwmark(7)) },
+            Op::List { service: Some(fwmark(7)) },
             Op::Conns { filter: ConnFilter::default() },
             Op::Zero { service: None },
             Op::Stats,
@@ -263,11 +264,11 @@ mod tests {
             proto: 6,
             expires: 899,
             state: "ESTABLISHED".into(),
-            cip: 0x0a00_0009,
+            cip: v4(0x0a00_0009),
             cport: 40312,
-            vip: 0x0a00_0064,
+            vip: v4(0x0a00_0064),
             vport: 80,
-            rip: 0xc0a8_010b,
+            rip: v4(0xc0a8_010b),
             rport: 80,
         };
         let results = [

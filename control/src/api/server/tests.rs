@@ -5,8 +5,8 @@ use crate::api::fake::FakeBackend;
 use crate::api::protocol::Timeouts;
 use crate::api::{CallError, Client, Director};
 use crate::rules::RuleChange;
+use crate::rules::example::{fwmark, v4};
 use dataplane::sched::SchedulerKind;
-use dataplane::service::ServiceKey;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream as Blocking;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -71,10 +71,8 @@ impl Drop for Served {
 }
 
 fn add_mark_service(mark: u32) -> Op {
-    let change = RuleChange::AddService {
-        service: ServiceKey::Fwmark(mark),
-        scheduler: SchedulerKind::Rr.into(),
-    };
+    let change =
+        RuleChange::AddService { service: fwmark(mark), scheduler: SchedulerKind::Rr.into() };
     Op::Change { changes: vec![change], replace: false }
 }
 
@@ -89,11 +87,11 @@ fn row(cport: u16) -> ConnRow {
         proto: 6,
         expires: 60,
         state: "SYN_RECV".into(),
-        cip: 0xac10_0001,
+        cip: v4(0xac10_0001),
         cport,
-        vip: 0x0a00_0064,
+        vip: v4(0x0a00_0064),
         vport: 80,
-        rip: 0xc0a8_010b,
+        rip: v4(0xc0a8_010b),
         rport: 80,
     }
 }

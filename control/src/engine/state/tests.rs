@@ -1,14 +1,15 @@
 use super::*;
 use crate::rules::RealServer;
+use crate::rules::example::{fwmark, v4};
 use dataplane::limits::MAX_DESTS;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::ForwardingMethod;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 
-const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: 0x0a00_0064, vport: 80 };
-const MARKED: ServiceKey = ServiceKey::Fwmark(1);
-const RIP: u32 = 0xc0a8_6402;
+const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: v4(0x0a00_0064), vport: 80 };
+const MARKED: ServiceKey = fwmark(1);
+const RIP: IpAddr = v4(0xc0a8_6402);
 
 fn nothing(_: DestId) -> DestTotals {
     DestTotals::default()
@@ -22,12 +23,12 @@ fn service(service: ServiceKey) -> RuleChange {
     RuleChange::AddService { service, scheduler: SchedulerKind::Rr.into() }
 }
 
-fn server(rip: u32, u_threshold: u32) -> RealServer {
+fn server(rip: IpAddr, u_threshold: u32) -> RealServer {
     let method = ForwardingMethod::Masq;
     RealServer { rip, rport: 80, method, weight: 1, u_threshold, l_threshold: 0 }
 }
 
-fn add(service: ServiceKey, rip: u32) -> RuleChange {
+fn add(service: ServiceKey, rip: IpAddr) -> RuleChange {
     RuleChange::AddServer { service, server: server(rip, 4) }
 }
 
@@ -35,10 +36,10 @@ fn add(service: ServiceKey, rip: u32) -> RuleChange {
 fn many(count: usize) -> Vec<RuleChange> {
     let mut changes = Vec::new();
     for first in (0..count as u32).step_by(100) {
-        let key = ServiceKey::Address { proto: 6, vip: 0x0a01_0000 + first, vport: 80 };
+        let key = ServiceKey::Address { proto: 6, vip: v4(0x0a01_0000 + first), vport: 80 };
         let servers = first..(first + 100).min(count as u32);
         changes.push(service(key));
-        changes.extend(servers.map(|server| add(key, 0x0b00_0000 + server)));
+        changes.extend(servers.map(|server| add(key, v4(0x0b00_0000 + server))));
     }
     changes
 }
@@ -88,22 +89,25 @@ fn what_is_unchanged_is_not_counted_anew() {
 
 #[test]
 fn the_network_of_a_removed_mark_rule_stays_virtual_while_it_has_conns() {
-    let rule = MarkRule { mark: 1, proto: None, dst: (0x0a01_0000, 16), dports: None };
+    let rule = MarkRule { mark: 1, proto: None, dst: (v4(0x0a01_0000), 16), dports: None };
     let mut state = State::default();
     state.change(&[service(MARKED), add(MARKED, RIP)]).expect("room");
-    assert!(state.set_marks(std::slice::from_ref(&rule)).is_vip(0x0a01_0005));
+    assert!(state.set_marks(std::slice::from_ref(&rule)).is_vip(0x0a01_0005_u32));
 
-    assert!(state.set_marks(&[]).is_vip(0x0a01_0005), "before it is known whether it had conns");
+    assert!(
+        state.set_marks(&[]).is_vip(0x0a01_0005_u32),
+        "before it is known whether it had conns"
+    );
     state.sweep(one_conn);
-    assert!(state.set_marks(&[]).is_vip(0x0a01_0005));
-    assert!(state.change(&[RuleChange::Flush]).expect("room").is_vip(0x0a01_0005));
+    assert!(state.set_marks(&[]).is_vip(0x0a01_0005_u32));
+    assert!(state.change(&[RuleChange::Flush]).expect("room").is_vip(0x0a01_0005_u32));
     state.sweep(one_conn);
     assert_eq!(state.marks(), [], "no rule of the operator's");
 
     state.sweep(nothing);
-    assert!(!state.set_marks(&[]).is_vip(0x0a01_0005));
-    assert!(state.set_marks(&[rule]).is_vip(0x0a01_0005));
-    assert!(!state.set_marks(&[]).is_vip(0x0a01_0005), "its mark has no service");
+    assert!(!state.set_marks(&[]).is_vip(0x0a01_0005_u32));
+    assert!(state.set_marks(&[rule]).is_vip(0x0a01_0005_u32));
+    assert!(!state.set_marks(&[]).is_vip(0x0a01_0005_u32), "its mark has no service");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn wide() -> Rig {
 impl Rig {
     /// Workers ask for clients 1000, 1001, … until they are refused; how many got ids.
     fn ask_for_all(&mut self) -> u32 {
-        let mut refused = |n: &u32| self.state.request(CLIENTS + 1000 + n, self.now).is_err();
+        let mut refused = |n: &u32| self.request(CLIENTS + 1000 + n).is_err();
         (0..65_536).find(|n| refused(n)).expect("ids are bounded")
     }
 
@@ -43,7 +43,7 @@ fn clients_that_do_not_answer_give_their_ids_back() {
     let mut rig = wide();
     let all = rig.ask_for_all();
     let late = CLIENTS + 99;
-    assert!(rig.state.request(late, rig.now).is_err());
+    assert!(rig.request(late).is_err());
     rig.state.settle(rig.now);
 
     rig.now += QUIET;
@@ -52,7 +52,7 @@ fn clients_that_do_not_answer_give_their_ids_back() {
     assert!((0..all).all(|n| table.find(CLIENTS + 1000 + n).is_none()));
     assert!(settlements > 10, "in bounded steps, not {settlements}");
     assert_eq!(rig.state.deadline(), None);
-    rig.state.request(late, rig.now).expect("room again");
+    rig.request(late).expect("room again");
     rig.now += QUARANTINE;
     assert!(rig.ask_for_all() >= all - 1, "ids are used again");
 }
@@ -61,17 +61,17 @@ fn clients_that_do_not_answer_give_their_ids_back() {
 fn a_client_keeps_its_id_while_it_answers_or_is_asked_for() {
     let mut rig = wide();
     let (answers, asked) = (CLIENTS + 1, CLIENTS + 2);
-    let id = rig.state.request(answers, rig.now).expect("room");
+    let id = rig.request(answers).expect("room");
     rig.state.settle(rig.now);
     rig.client_answers(answers);
     let almost = QUIET - Duration::from_millis(1);
     for _ in 0..20 {
-        rig.state.request(asked, rig.now).expect("room");
+        rig.request(asked).expect("room");
         assert!(rig.pass(almost).next_hops.is_none_or(|table| table.find(asked).is_some()));
     }
-    assert_eq!(rig.state.request(answers, rig.now), Ok(id));
+    assert_eq!(rig.request(answers), Ok(id));
 
-    let gone = Event::NeighborGone { ifindex: WAN, address: answers.into() };
+    let gone = Event::NeighborGone { ifindex: WAN, address: answers.ip() };
     rig.tell(gone);
     rig.pass(GRACE);
     let first = rig.pass(QUIET).next_hops;
@@ -83,16 +83,16 @@ fn a_client_keeps_its_id_while_it_answers_or_is_asked_for() {
 fn a_released_client_is_found_again_at_once() {
     let mut rig = wide();
     let client = CLIENTS + 1;
-    let first = rig.state.request(client, rig.now).expect("room");
+    let first = rig.request(client).expect("room");
     rig.state.settle(rig.now);
     let table = rig.pass(QUIET).next_hops.expect("a table without it");
     assert_eq!(table.find(client), None);
     rig.client_answers(client);
 
-    let second = rig.state.request(client, rig.now).expect("room");
+    let second = rig.request(client).expect("room");
     assert_ne!(second, first, "the old id is in quarantine");
     let found = hop(&rig.state.settle(rig.now), second);
-    assert_eq!((found.target, found.state), (client, NextHopState::Resolved));
+    assert_eq!((found.target, found.state), (client.ip(), NextHopState::Resolved));
 }
 
 #[test]
@@ -101,57 +101,57 @@ fn in_a_crowd_those_that_answer_lose_their_ids_when_long_not_asked_for() {
     let all = rig.ask_for_all();
     rig.state.settle(rig.now);
     for n in 0..all {
-        let (ifindex, address) = (WAN, (CLIENTS + 1000 + n).into());
+        let (ifindex, address) = (WAN, (CLIENTS + 1000 + n).ip());
         let state = NeighborState::Known(RS_MAC);
         rig.state.apply(&Event::Neighbor(KernelNeighbor { ifindex, address, state }), rig.now);
     }
     rig.state.settle(rig.now);
     let mut table = None;
     for _ in 0..IDLE.as_secs() / QUIET.as_secs() {
-        assert!(rig.state.request(CLIENTS + 99, rig.now).is_err());
+        assert!(rig.request(CLIENTS + 99).is_err());
         rig.now += QUIET;
         table = rig.settle_all().0;
     }
     let table = table.expect("a table with fewer");
     let left = (0..all).filter(|n| table.find(CLIENTS + 1000 + n).is_some()).count();
     assert_eq!(left as u32, all / 2, "no more go than must");
-    rig.state.request(CLIENTS + 99, rig.now).expect("room");
+    rig.request(CLIENTS + 99).expect("room");
 }
 
 #[test]
 fn a_real_server_keeps_its_id_whatever_workers_ask_for() {
     let mut rig = Rig::new();
-    let id = rig.state.intern(&[RS], rig.now).expect("room")[0];
-    assert_eq!(rig.state.request(RS, rig.now), Ok(id));
+    let id = rig.intern(&[RS]).expect("room")[0];
+    assert_eq!(rig.request(RS), Ok(id));
     rig.pass(QUIET);
     rig.pass(QUIET);
-    assert_eq!(rig.state.intern(&[RS], rig.now), Ok(vec![id]));
-    rig.state.release(&[RS], rig.now);
-    assert_ne!(rig.state.intern(&[RS], rig.now), Ok(vec![id]), "nobody held it any more");
+    assert_eq!(rig.intern(&[RS]), Ok(vec![id]));
+    rig.release(&[RS]);
+    assert_ne!(rig.intern(&[RS]), Ok(vec![id]), "nobody held it any more");
 }
 
 #[test]
 fn a_released_id_stands_for_nothing_until_its_quarantine_is_over() {
     let mut rig = Rig::new();
-    let id = rig.state.intern(&[RS], rig.now).expect("room")[0];
-    rig.state.release(&[RS], rig.now);
+    let id = rig.intern(&[RS]).expect("room")[0];
+    rig.release(&[RS]);
     rig.now += QUARANTINE - Duration::from_millis(1);
-    assert_ne!(rig.state.intern(&[RS + 1], rig.now), Ok(vec![id]));
+    assert_ne!(rig.intern(&[RS + 1]), Ok(vec![id]));
     assert_eq!(
         rig.state.settle(rig.now).next_hops.map(|table| *table.get(id)),
         Some(NextHop::NONE)
     );
     rig.now += Duration::from_millis(1);
-    assert_eq!(rig.state.intern(&[RS + 2], rig.now), Ok(vec![id]));
+    assert_eq!(rig.intern(&[RS + 2]), Ok(vec![id]));
 }
 
 #[test]
 fn real_servers_get_ids_all_or_none() {
     let mut rig = Rig::new();
-    let first = rig.state.intern(&[RS], rig.now).expect("room")[0];
+    let first = rig.intern(&[RS]).expect("room")[0];
     let many: Vec<u32> = (0..65_536).map(|n| RS + n).collect();
-    assert_eq!(rig.state.intern(&many, rig.now), Err(NoNextHopLeft));
+    assert_eq!(rig.intern(&many), Err(NoNextHopLeft));
     rig.now += QUARANTINE;
-    assert_eq!(rig.state.intern(&[RS], rig.now), Ok(vec![first]), "it was held before");
-    rig.state.intern(&many[..65_000], rig.now).expect("the others were given back");
+    assert_eq!(rig.intern(&[RS]), Ok(vec![first]), "it was held before");
+    rig.intern(&many[..65_000]).expect("the others were given back");
 }
