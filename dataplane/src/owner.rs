@@ -4,6 +4,7 @@
 //! and port in network byte order and nothing else. A NIC that can be told to hash the source only
 //! (client side) or the destination only (server side) delivers both directions to the owner.
 
+use crate::address::Address;
 use crate::flow::FlowKey;
 use crate::ids::WorkerId;
 use crate::limits::{MAX_WORKERS, OWNER_SLOTS};
@@ -16,20 +17,21 @@ pub const TOEPLITZ_KEY: [u8; 40] = [
     0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
 ];
 
-/// Address and port.
-const INPUT_BYTES: usize = 6;
+/// The longest input: an IPv6 address and a port.
+const INPUT_BYTES: usize = 18;
 
-/// What each value of each input byte adds to the hash: Toeplitz is linear over XOR.
+/// What each value of each input byte adds to the hash: Toeplitz is linear over XOR. An IPv4 end
+/// takes the first six places.
 static CONTRIBUTION: [[u32; 256]; INPUT_BYTES] = contributions();
 
 /// The slot of a client end (host order), below [`OWNER_SLOTS`].
 #[inline]
-pub fn slot(addr: u32, port: u16) -> u16 {
-    let [a, b, c, d] = addr.to_be_bytes();
-    let [e, f] = port.to_be_bytes();
-    let input = [a, b, c, d, e, f];
+pub fn slot<A: Address>(addr: A, port: u16) -> u16 {
+    let (addr, port): (u128, _) = (addr.into(), port.to_be_bytes());
+    let addr = addr.to_be_bytes();
+    let input = addr[addr.len() - usize::from(A::BITS / 8)..].iter().chain(&port);
     let contributions = CONTRIBUTION.iter().zip(input);
-    let hash = contributions.fold(0, |hash, (table, byte)| hash ^ table[usize::from(byte)]);
+    let hash = contributions.fold(0, |hash, (table, &byte)| hash ^ table[usize::from(byte)]);
     (hash % OWNER_SLOTS as u32) as u16
 }
 
@@ -37,7 +39,10 @@ pub fn slot(addr: u32, port: u16) -> u16 {
 /// destination of any other, which is then a reply. A real server that is the client of another
 /// virtual service sends to a virtual address, so it is the client there.
 #[inline]
-pub fn client_end(key: &FlowKey, is_from_client: impl Fn(&FlowKey) -> bool) -> (u32, u16) {
+pub fn client_end<A: Address>(
+    key: &FlowKey<A>,
+    is_from_client: impl Fn(&FlowKey<A>) -> bool,
+) -> (A, u16) {
     if is_from_client(key) { (key.src, key.sport) } else { (key.dst, key.dport) }
 }
 
@@ -142,13 +147,17 @@ mod tests {
             let (addr, port) = (rng.u32(..), rng.u16(..));
             let want = naive(&bytes(addr.to_be_bytes(), port)) % 512;
             assert_eq!(u32::from(slot(addr, port)), want, "{addr:#x} {port}");
+            let wide = u128::from(addr) << 70 | u128::from(rng.u64(..));
+            let input = [&wide.to_be_bytes()[..], &port.to_be_bytes()].concat();
+            assert_eq!(u32::from(slot(wide, port)), naive(&input) % 512, "{wide:#x} {port}");
         }
     }
 
     #[test]
     fn clients_of_one_network_and_ports_of_one_client_spread_evenly() {
-        let network: Vec<u16> = (0..65_536).map(|host| slot(0xac10_0000 | host, 40_000)).collect();
-        let client: Vec<u16> = (0..65_536).map(|port| slot(0xac10_0001, port as u16)).collect();
+        let network: Vec<u16> =
+            (0..65_536).map(|host| slot(0xac10_0000_u32 | host, 40_000)).collect();
+        let client: Vec<u16> = (0..65_536).map(|port| slot(0xac10_0001_u32, port as u16)).collect();
         for slots in [network, client] {
             let mut filled = [0; OWNER_SLOTS];
             slots.iter().for_each(|&slot| filled[usize::from(slot)] += 1);
