@@ -11,6 +11,12 @@ use crate::flow::FlowKey;
 pub struct KeyHash(u64);
 
 impl KeyHash {
+    /// 16 bits that are one for a flow and differ from flow to flow.
+    #[inline]
+    pub fn entropy(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
     /// The low half, which chooses the first bucket.
     #[inline]
     pub(super) fn place(self) -> u32 {

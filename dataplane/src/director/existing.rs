@@ -1,22 +1,17 @@
 //! Packets of a conn that exists: is it still good, track its state, forward.
 
-use super::lane::Flow;
+use super::lane::{Flow, Shape};
 use super::send::send;
-use super::{Director, Outbox};
-use crate::address::Address;
+use super::{Director, FlowFamily, Outbox};
 use crate::conn::{Conn, ConnFlags, ConnId};
-use crate::flow::{Direction, protocol};
-use crate::forward::icmp_error::IcmpError;
-use crate::forward::{self, gatewaying, ipip, masq};
+use crate::flow::protocol;
+use crate::forward::{self, masq};
 use crate::io::{Packet, Pool};
-use crate::nexthop::{NextHop, NextHopState};
 use crate::parse::Headers;
 use crate::proto::{
     self,
     tcp::{self, Side, state},
 };
-use crate::route::RouteTarget;
-use crate::service::ForwardingMethod;
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use crate::wire::tcp::flags;
 
@@ -32,16 +27,16 @@ enum Standing {
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// A client's packet of an existing conn.
-    pub(super) fn inbound(
+    pub(super) fn inbound<A: FlowFamily>(
         &mut self,
         packet: &mut P,
-        flow: &Flow,
+        flow: &Flow<A>,
         id: ConnId,
         out: &mut Outbox<P>,
     ) -> Verdict {
         match self.standing(id, &flow.headers) {
-            Standing::Good if flow.cut => self.count_cut(&flow.headers, id),
-            Standing::Good => self.follow(packet, &flow.headers, id, out),
+            Standing::Good if flow.shape == Shape::Cut => self.count_cut(&flow.headers, id),
+            Standing::Good => self.follow(packet, flow, id, out),
             Standing::DestinationGone => Verdict::Drop(DropReason::DestinationRemoved),
             Standing::Over => {
                 self.end(id);
@@ -53,7 +48,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// The reuse of a tuple is looked at before the destination: a SYN on a closed conn leaves a
     /// removed one.
     #[inline]
-    fn standing(&self, id: ConnId, headers: &Headers) -> Standing {
+    fn standing<A>(&self, id: ConnId, headers: &Headers<A>) -> Standing {
         let conn = self.conns.get(id);
         let services = &self.tables.services;
         let syn = headers.key.proto == protocol::TCP && headers.event & flags::SYN != 0;
@@ -86,20 +81,21 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// Counts, tracks and forwards a client's packet of a good conn, new or old.
-    pub(super) fn follow(
+    pub(super) fn follow<A: FlowFamily>(
         &mut self,
         packet: &mut P,
-        headers: &Headers,
+        flow: &Flow<A>,
         id: ConnId,
         out: &mut Outbox<P>,
     ) -> Verdict {
-        let no_output = self.count_inbound(headers, id);
-        self.track(id, headers, if no_output { Side::InputOnly } else { Side::Input });
-        self.forward(packet, headers, id, out)
+        let no_output = self.count_inbound(&flow.headers, id);
+        self.track(id, &flow.headers, if no_output { Side::InputOnly } else { Side::Input });
+        let way = self.way_of(id);
+        self.forward(packet, flow, &way, out)
     }
 
     /// Counts a client's packet; says whether only the client's side of the conn is seen.
-    fn count_inbound(&mut self, headers: &Headers, id: ConnId) -> bool {
+    fn count_inbound<A>(&mut self, headers: &Headers<A>, id: ConnId) -> bool {
         let conn = self.conns.get_mut(id);
         conn.in_packets = conn.in_packets.wrapping_add(1);
         self.accounts.counters().dest(conn.dest).inbound(u64::from(headers.ip_len));
@@ -108,14 +104,14 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// A packet whose TCP or UDP header is cut: IPVS counts it, then cannot read it.
     #[cold]
-    fn count_cut(&mut self, headers: &Headers, id: ConnId) -> Verdict {
+    fn count_cut<A>(&mut self, headers: &Headers<A>, id: ConnId) -> Verdict {
         self.count_inbound(headers, id);
         Verdict::Drop(DropReason::BadL4Header)
     }
 
     /// State, timestamp and timeout of a conn after a packet from `side`.
     #[inline(always)]
-    fn track(&mut self, id: ConnId, headers: &Headers, side: Side) {
+    fn track<A>(&mut self, id: ConnId, headers: &Headers<A>, side: Side) {
         let conn = self.conns.get_mut(id);
         let proto = headers.key.proto;
         let mut state = conn.state;
@@ -141,113 +137,32 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
     }
 
-    /// Rewrites a client's packet for the real server by the conn's forwarding method.
-    fn forward(
-        &mut self,
-        packet: &mut P,
-        headers: &Headers,
-        id: ConnId,
-        out: &mut Outbox<P>,
-    ) -> Verdict {
-        let conn = self.conns.get(id);
-        let hop = self.tables.next_hops.get(conn.next_hop);
-        if forward::expires(headers) {
-            return self.refuse_client(packet, headers, id, IcmpError::TimeExceeded, out);
-        }
-        let Some(method) = conn.flags.method() else { return Verdict::Punt(PuntClass::Rest) };
-        let (mtu, whole) = match method {
-            // Without `pmtu_disc` the outer packet is cut instead of the inner one refused.
-            ForwardingMethod::Ipip => {
-                let pmtu_disc = self.tables.services.settings.pmtu_disc;
-                (ipip::tunnel_mtu(hop.mtu), headers.df && pmtu_disc)
-            }
-            ForwardingMethod::Masq | ForwardingMethod::Gatewaying => (hop.mtu, headers.df),
-        };
-        if whole && !forward::fits(headers.ip_len, mtu) {
-            let direction = Direction::Inbound;
-            let error = IcmpError::FragmentationNeeded { mtu, direction };
-            return self.refuse_client(packet, headers, id, error, out);
-        }
-        let mut ip_len = headers.ip_len;
-        match method {
-            ForwardingMethod::Masq => {
-                let deltas = (conn.l3_delta, conn.l4_delta);
-                masq::inbound(packet, headers, (conn.rip, conn.rport), deltas);
-            }
-            ForwardingMethod::Gatewaying => gatewaying::forward(packet, headers),
-            ForwardingMethod::Ipip => {
-                let rip = conn.rip;
-                let outer_id = (!whole).then(|| self.ip_ids.next());
-                let Some(local) = u32::of(hop.local) else {
-                    return Verdict::Drop(DropReason::NoRoute);
-                };
-                if !ipip::encapsulate(packet, headers, local, rip, outer_id) {
-                    return Verdict::Drop(DropReason::NoHeadroom);
-                }
-                ip_len += ipip::OVERHEAD;
-            }
-        }
-        send(packet, headers.l3, ip_len, hop, &mut self.pool, out)
-    }
-
-    /// Answers a client's packet of a conn with an error. It leaves from the VIP, as the replies of
-    /// a gatewaying or ipip conn do, and IPVS counts it for one (`ip_vs_conn_out_get`).
-    #[cold]
-    fn refuse_client(
-        &mut self,
-        packet: &mut P,
-        headers: &Headers,
-        id: ConnId,
-        error: IcmpError,
-        out: &mut Outbox<P>,
-    ) -> Verdict {
-        let conn = self.conns.get(id);
-        let like_a_reply = conn.flags.method() != Some(ForwardingMethod::Masq);
-        let counted_for = like_a_reply.then_some(conn.dest);
-        self.refuse(packet, headers, error, counted_for, out)
-    }
-
     /// A real server's reply on a masq conn. What is Linux's part as a router (time to live, MTU,
     /// no route: `ip_forward.c`, before IPVS sees the packet) is left to Linux, unchanged.
-    pub(super) fn outbound(
+    pub(super) fn outbound<A: FlowFamily>(
         &mut self,
         packet: &mut P,
-        flow: &Flow,
+        flow: &Flow<A>,
         id: ConnId,
         out: &mut Outbox<P>,
     ) -> Verdict {
         let headers = &flow.headers;
         let Some(hop) = self.hop_to(headers.key.dst) else { return Verdict::Punt(PuntClass::Rest) };
         let fits = forward::fits(headers.ip_len, hop.mtu);
-        if forward::expires(headers) || headers.df && !fits || flow.cut {
+        if forward::expires(headers) || headers.df && !fits || flow.shape == Shape::Cut {
             return Verdict::Punt(PuntClass::Rest);
         }
         self.track(id, headers, Side::Output);
         let conn = self.conns.get_mut(id);
         conn.flags.remove(ConnFlags::NOOUTPUT);
         self.accounts.counters().dest(conn.dest).outbound(u64::from(headers.ip_len));
-        let deltas = (conn.l3_delta, conn.l4_delta);
-        masq::outbound(packet, headers, (conn.vip, conn.vport), deltas);
-        send(packet, headers.l3, headers.ip_len, &hop, &mut self.pool, out)
-    }
-
-    /// The next hop towards a client; `None` where Linux has to decide: no route, or its own.
-    pub(super) fn hop_to(&self, target: u32) -> Option<NextHop> {
-        match self.tables.routes.lookup(target)? {
-            RouteTarget::Via(id) => Some(*self.tables.next_hops.get(id)),
-            RouteTarget::Local => None,
-            RouteTarget::OnLink(_) => {
-                let known = self.tables.next_hops.find(target);
-                Some(known.map_or_else(
-                    || NextHop {
-                        target: target.ip(),
-                        state: NextHopState::Unresolved,
-                        ..NextHop::NONE
-                    },
-                    |id| *self.tables.next_hops.get(id),
-                ))
-            }
+        let (deltas, vport) = ((conn.l3_delta, conn.l4_delta), conn.vport);
+        let (_, vip) = self.conns.client_and_vip::<A>(self.conns.get(id));
+        match flow.shape {
+            Shape::Riding => masq::outbound_riding(packet, headers, vip, deltas.0),
+            _ => masq::outbound(packet, headers, (vip, vport), deltas),
         }
+        send(packet, headers.l3, headers.ip_len, &hop, &mut self.pool, out)
     }
 
     /// Ends a conn that has been silent for its timeout; the wheel may be a little late.

@@ -1,10 +1,11 @@
 //! What the stages know of one packet of the window.
 
-use crate::conn::{Candidate, ConnTable, KeyHash};
+use crate::conn::{Candidate, ConnFamily, ConnTable, KeyHash};
 use crate::flow::protocol;
 use crate::ids::InterfaceId;
 use crate::interface::Interfaces;
 use crate::io::Packet;
+use crate::limits::WINDOW;
 use crate::parse::{
     Content, FragmentHeaders, Headers, IcmpHeaders, Parsed, parse_any, parse_plain,
 };
@@ -12,6 +13,16 @@ use crate::punt;
 use crate::service::ServiceTable;
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use crate::wire::ethernet::{Destination, destination_class};
+use arrayvec::ArrayVec;
+
+/// The window's packets, stage by stage.
+#[derive(Default)]
+pub(super) struct Lanes {
+    /// One for each packet, in order.
+    pub lanes: ArrayVec<Lane, WINDOW>,
+    /// What few packets of most windows are, out of the lanes' way.
+    pub asides: ArrayVec<Aside, WINDOW>,
+}
 
 /// One packet's place in the window, filled stage by stage.
 pub(super) struct Lane {
@@ -21,25 +32,52 @@ pub(super) struct Lane {
     pub fate: Fate,
 }
 
-/// Decided by an early stage, or a flow that goes through all of them.
+/// Decided by an early stage, or something that goes through all of them.
 pub(super) enum Fate {
     /// Nothing left to do but carry it out.
     Decided(Verdict),
-    /// A TCP or UDP packet of a flow.
+    /// A packet of an IPv4 flow.
     Flow(Flow),
-    /// An ICMP error about a flow.
+    /// Something else: its place among the asides.
+    Aside(u8),
+}
+
+/// What is not an IPv4 flow, and larger.
+pub(super) enum Aside {
+    /// A packet of an IPv6 flow.
+    FlowV6(Flow<u128>),
+    /// An ICMP error about an IPv4 flow.
     Related(IcmpHeaders),
+    /// An ICMPv6 error about an IPv6 flow.
+    RelatedV6(IcmpHeaders<u128>),
+}
+
+/// What of a flow a packet holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// All headers.
+    Whole,
+    /// A header that ends after the ports: for a conn that exists it is counted, then dropped.
+    Cut,
+    /// AH or ESP, which ride on the conn of their key exchange.
+    Riding,
 }
 
 /// A packet of a flow.
-pub(super) struct Flow {
-    pub headers: Headers,
-    /// Whether the header ends after the ports: for a conn that exists it is counted, then dropped.
-    pub cut: bool,
+pub(super) struct Flow<A = u32> {
+    pub headers: Headers<A>,
+    pub shape: Shape,
     /// Whether another worker says that it is this one's.
     pub handed_in: bool,
     pub hash: KeyHash,
     pub candidate: Candidate,
+}
+
+/// What a packet to the interface is to the director; Linux's are none of these.
+enum Meaning<A> {
+    Flow(Flow<A>),
+    Related(IcmpHeaders<A>),
+    Drop(DropReason),
 }
 
 impl Lane {
@@ -55,7 +93,7 @@ impl Lane {
         let ours = destination_class(packet.bytes(), &interfaces.get(interface).mac);
         (ours == Destination::Ours).then(|| Lane {
             interface: Some(interface),
-            fate: Fate::Flow(Flow::new(headers, false, conns)),
+            fate: Fate::Flow(Flow::new(headers, Shape::Whole, conns)),
         })
     }
 
@@ -66,6 +104,7 @@ impl Lane {
         interfaces: &Interfaces,
         services: &ServiceTable,
         conns: &ConnTable,
+        asides: &mut ArrayVec<Aside, WINDOW>,
     ) -> Lane {
         let parsed = parse_any(packet.bytes());
         let interface = interfaces.find(packet.port(), parsed.vlan());
@@ -73,19 +112,19 @@ impl Lane {
             Parsed::Drop(reason) => Fate::Decided(Verdict::Drop(reason)),
             _ => match destination(packet, interface, interfaces) {
                 Err(reason) => Fate::Decided(Verdict::Drop(reason)),
-                Ok(ours) => fate(parsed, ours, services, conns),
+                Ok(ours) => fate(&parsed, ours, services, conns, asides),
             },
         };
         Lane { interface, fate }
     }
 }
 
-impl Flow {
+impl<A: ConnFamily> Flow<A> {
     /// A flow that is not looked up yet.
     #[inline(always)]
-    fn new(headers: Headers, cut: bool, conns: &ConnTable) -> Flow {
+    fn new(headers: Headers<A>, shape: Shape, conns: &ConnTable) -> Flow<A> {
         let hash = conns.hash(&headers.key);
-        Flow { headers, cut, handed_in: false, hash, candidate: Candidate::NONE }
+        Flow { headers, shape, handed_in: false, hash, candidate: Candidate::NONE }
     }
 }
 
@@ -105,41 +144,74 @@ fn destination<P: Packet>(
 }
 
 /// What becomes of a frame that has a meaning.
-#[inline]
-fn fate(parsed: Parsed, ours: bool, services: &ServiceTable, conns: &ConnTable) -> Fate {
-    let flow = |headers, cut| Fate::Flow(Flow::new(headers, cut, conns));
-    match parsed {
-        Parsed::V4(Content::Flow(headers)) if ours => flow(headers, false),
-        Parsed::V4(Content::CutFlow(headers)) if ours => flow(headers, true),
-        Parsed::V4(Content::Icmp(headers)) if ours && headers.flow().is_some() => {
-            Fate::Related(headers)
+fn fate(
+    parsed: &Parsed,
+    ours: bool,
+    services: &ServiceTable,
+    conns: &ConnTable,
+    asides: &mut ArrayVec<Aside, WINDOW>,
+) -> Fate {
+    let aside = match *parsed {
+        Parsed::V4(content) if ours => match meaning(content, services, conns) {
+            Some(Meaning::Flow(flow)) => return Fate::Flow(flow),
+            Some(Meaning::Related(icmp)) => Some(Aside::Related(icmp)),
+            Some(Meaning::Drop(reason)) => return Fate::Decided(Verdict::Drop(reason)),
+            None => None,
+        },
+        Parsed::V6(content) if ours => match meaning(content, services, conns) {
+            Some(Meaning::Flow(flow)) => Some(Aside::FlowV6(flow)),
+            Some(Meaning::Related(icmp)) => Some(Aside::RelatedV6(icmp)),
+            Some(Meaning::Drop(reason)) => return Fate::Decided(Verdict::Drop(reason)),
+            None => None,
+        },
+        _ => None,
+    };
+    match aside {
+        Some(aside) => {
+            asides.push(aside);
+            Fate::Aside((asides.len() - 1) as u8)
         }
-        Parsed::V4(Content::Fragment(fragment)) if ours && is_service_s(&fragment, services) => {
-            Fate::Decided(Verdict::Drop(DropReason::Fragment))
-        }
-        other => Fate::Decided(match punt::class(&other) {
+        None => Fate::Decided(match punt::class(parsed) {
             Some(class) => Verdict::Punt(class),
             None => Verdict::Drop(DropReason::BadL4Header),
         }),
     }
 }
 
-/// Without any service IPVS is not in the way of packets (`ip_vs_unregister_hooks`, called with the
-/// last one): even those of conns, which wait for their service to come back, are Linux's.
-#[cold]
-pub(super) fn leave_to_linux(lanes: &mut [Lane]) {
-    for lane in lanes {
-        let class = match &lane.fate {
-            Fate::Decided(_) => continue,
-            Fate::Flow(flow) => punt::class_of_flow(&flow.headers),
-            Fate::Related(_) => PuntClass::Icmp,
-        };
-        lane.fate = Fate::Decided(Verdict::Punt(class));
+/// What a packet to the interface alone is; `None` is Linux's.
+fn meaning<A: ConnFamily>(
+    content: Content<A>,
+    services: &ServiceTable,
+    conns: &ConnTable,
+) -> Option<Meaning<A>> {
+    let flow = |headers, shape| Some(Meaning::Flow(Flow::new(headers, shape, conns)));
+    match content {
+        Content::Flow(headers) => flow(headers, Shape::Whole),
+        Content::CutFlow(headers) => flow(headers, Shape::Cut),
+        Content::Riding(headers) => flow(headers, Shape::Riding),
+        Content::Icmp(icmp) => icmp.flow().is_some().then_some(Meaning::Related(icmp)),
+        // Fragments of other protocols, such as a large ping's, are Linux's as their whole
+        // datagrams are.
+        Content::Fragment(FragmentHeaders { headers: Headers { key, .. }, .. }) => {
+            let of_service = protocol::has_ports(key.proto) && services.is_vip(key.dst);
+            of_service.then_some(Meaning::Drop(DropReason::Fragment))
+        }
     }
 }
 
-/// Fragments of other protocols, such as a large ping's, are Linux's as their whole datagrams are.
-fn is_service_s(fragment: &FragmentHeaders, services: &ServiceTable) -> bool {
-    let key = &fragment.headers.key;
-    protocol::has_ports(key.proto) && services.is_vip(key.dst)
+/// Without any service IPVS is not in the way of packets (`ip_vs_unregister_hooks`, called with the
+/// last one): even those of conns, which wait for their service to come back, are Linux's.
+#[cold]
+pub(super) fn leave_to_linux(window: &mut Lanes) {
+    for lane in &mut window.lanes {
+        let class = match &lane.fate {
+            Fate::Decided(_) => continue,
+            Fate::Flow(flow) => punt::class_of_flow(&flow.headers),
+            Fate::Aside(at) => match &window.asides[usize::from(*at)] {
+                Aside::FlowV6(flow) => punt::class_of_flow(&flow.headers),
+                Aside::Related(_) | Aside::RelatedV6(_) => PuntClass::Icmp,
+            },
+        };
+        lane.fate = Fate::Decided(Verdict::Punt(class));
+    }
 }

@@ -8,15 +8,18 @@
 
 mod accounts;
 mod existing;
+mod family;
 mod held;
 mod lane;
 mod new_conn;
+mod onward;
 mod outbox;
 mod related;
 mod send;
 mod tables;
 
 pub use accounts::Accounts;
+pub use family::FlowFamily;
 pub use held::Held;
 pub use outbox::Outbox;
 pub use tables::Tables;
@@ -32,9 +35,8 @@ use crate::nexthop::ResolveRequest;
 use crate::owner::SlotMap;
 use crate::time::Tick;
 use crate::verdict::{DropReason, PuntClass, Verdict};
-use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
-use lane::{Fate, Flow, Lane};
+use lane::{Aside, Fate, Flow, Lane, Lanes};
 use send::IpIds;
 use std::mem;
 use std::sync::Arc;
@@ -111,15 +113,15 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     ) {
         self.now = now;
         out.fragments_left = WINDOW;
-        let mut lanes: ArrayVec<Lane, WINDOW> = ArrayVec::new();
+        let mut lanes = Lanes::default();
         self.parse(window, &mut lanes);
         self.owner(&mut lanes, handed_in);
         self.lookup(&mut lanes);
-        for (mut packet, lane) in window.drain(..).zip(&lanes) {
+        for (mut packet, lane) in window.drain(..).zip(&lanes.lanes) {
             let verdict = match &lane.fate {
                 Fate::Decided(verdict) => *verdict,
                 Fate::Flow(flow) => self.flow(&mut packet, flow, out),
-                Fate::Related(icmp) => self.related(&mut packet, icmp, out),
+                Fate::Aside(at) => self.aside(&mut packet, &lanes.asides[usize::from(*at)], out),
             };
             self.carry_out(verdict, packet, lane, out);
             if !out.followers.is_empty() {
@@ -131,7 +133,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Stage 1: headers, flow key and its hash, interface; frames that are nobody's flow are decided here.
     #[inline(never)]
-    fn parse(&self, window: &[P], lanes: &mut ArrayVec<Lane, WINDOW>) {
+    fn parse(&self, window: &[P], into: &mut Lanes) {
+        let Lanes { lanes, asides } = into;
         window.iter().for_each(Packet::prefetch);
         for packet in window {
             // Two pushes, each of a value made in its place: one of a value that either made would
@@ -140,7 +143,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
                 Some(lane) => lanes.push(lane),
                 None => {
                     let services = &self.tables.services;
-                    lanes.push(Lane::any(packet, &self.interfaces, services, &self.conns));
+                    let (interfaces, conns) = (&self.interfaces, &self.conns);
+                    lanes.push(Lane::any(packet, interfaces, services, conns, asides));
                 }
             }
         }
@@ -148,42 +152,81 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Stage 2: flows of other workers are decided; for the rest the bucket is on its way.
     #[inline(never)]
-    fn owner(&self, lanes: &mut [Lane], handed_in: usize) {
+    fn owner(&self, window: &mut Lanes, handed_in: usize) {
         if self.tables.services.services().is_empty() {
-            return lane::leave_to_linux(lanes);
+            return lane::leave_to_linux(window);
         }
-        let alone = self.tables.slot_map.workers() == 1;
+        let Lanes { lanes, asides } = window;
         for (place, lane) in lanes.iter_mut().enumerate() {
-            let Fate::Flow(flow) = &mut lane.fate else {
-                if !alone && place >= handed_in {
-                    self.owner_of_related(lane);
-                }
-                continue;
+            let handed_in = place < handed_in;
+            let owner = match &mut lane.fate {
+                Fate::Flow(flow) => self.claim(flow, handed_in),
+                Fate::Aside(at) => match &mut asides[usize::from(*at)] {
+                    Aside::FlowV6(flow) => self.claim(flow, handed_in),
+                    Aside::Related(icmp) => self.claim_related(icmp, handed_in),
+                    Aside::RelatedV6(icmp) => self.claim_related(icmp, handed_in),
+                },
+                Fate::Decided(_) => None,
             };
-            flow.handed_in = place < handed_in;
-            if !alone && !flow.handed_in {
-                let owner = self.tables.owner(&flow.headers.key);
-                if owner != self.worker {
-                    lane.fate = Fate::Decided(Verdict::HandOver(owner));
-                    continue;
-                }
+            if let Some(owner) = owner {
+                lane.fate = Fate::Decided(Verdict::HandOver(owner));
             }
-            self.conns.prefetch(flow.hash);
         }
     }
 
-    /// Stage 3: the likely entry of each flow; its line is on its way.
+    /// The other worker that owns the flow; for one of this worker's the bucket is on its way.
+    #[inline(always)]
+    fn claim<A: FlowFamily>(&self, flow: &mut Flow<A>, handed_in: bool) -> Option<WorkerId> {
+        flow.handed_in = handed_in;
+        let alone = self.tables.slot_map.workers() == 1;
+        if !alone && !handed_in {
+            let owner = self.tables.owner(&flow.headers.key);
+            if owner != self.worker {
+                return Some(owner);
+            }
+        }
+        self.conns.prefetch(flow.hash);
+        None
+    }
+
+    /// Stage 3: the likely entry of each flow; its line is on its way, and for IPv6 both are.
     #[inline(never)]
-    fn lookup(&self, lanes: &mut [Lane]) {
-        for lane in lanes {
+    fn lookup(&self, window: &mut Lanes) {
+        for lane in &mut window.lanes {
             if let Fate::Flow(flow) = &mut lane.fate {
                 flow.candidate = self.conns.candidate(flow.hash);
             }
         }
+        for aside in &mut window.asides {
+            if let Aside::FlowV6(flow) = aside {
+                flow.candidate = self.conns.candidate(flow.hash);
+            }
+        }
+        for aside in &window.asides {
+            if let Aside::FlowV6(flow) = aside {
+                self.conns.prefetch_second(flow.candidate);
+            }
+        }
+    }
+
+    /// What is not an IPv4 flow.
+    #[inline(never)]
+    fn aside(&mut self, packet: &mut P, aside: &Aside, out: &mut Outbox<P>) -> Verdict {
+        match aside {
+            Aside::FlowV6(flow) => self.flow(packet, flow, out),
+            Aside::Related(icmp) if icmp.tunnelled => self.tunnel_related(packet, icmp, out),
+            Aside::Related(icmp) => self.related(packet, icmp, out),
+            Aside::RelatedV6(icmp) => self.related(packet, icmp, out),
+        }
     }
 
     /// Stages 4 to 7 of one packet: find or schedule, track, forward, next hop.
-    fn flow(&mut self, packet: &mut P, flow: &Flow, out: &mut Outbox<P>) -> Verdict {
+    fn flow<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        flow: &Flow<A>,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
         let found = self.conns.find(&flow.headers.key, flow.hash, flow.candidate);
         let found = found.filter(|&(id, _)| !self.end_if_expired(id));
         match found {

@@ -1,8 +1,7 @@
 //! Packets of no conn: whose service, which destination, a new entry.
 
-use super::lane::Flow;
-use super::{Director, Outbox};
-use crate::address::Address;
+use super::lane::{Flow, Shape};
+use super::{Director, FlowFamily, Outbox};
 use crate::conn::{ConnFlags, ConnId, Ended, InsertError, NewConn};
 use crate::flow::{FlowKey, protocol};
 use crate::forward::icmp_error::IcmpError;
@@ -21,18 +20,20 @@ const FTP_DATA: u16 = 20;
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Schedules a conn for a packet that has none, or leaves it to Linux.
-    pub(super) fn first_packet(
+    pub(super) fn first_packet<A: FlowFamily>(
         &mut self,
         packet: &mut P,
-        flow: &Flow,
+        flow: &Flow<A>,
         out: &mut Outbox<P>,
     ) -> Verdict {
         let headers = &flow.headers;
         if flow.handed_in && self.tables.owner(&headers.key) != self.worker {
             return Verdict::Drop(DropReason::Strayed);
         }
-        if flow.cut {
-            return Verdict::Drop(DropReason::BadL4Header);
+        match flow.shape {
+            Shape::Whole => {}
+            Shape::Cut => return Verdict::Drop(DropReason::BadL4Header),
+            Shape::Riding => return Verdict::Punt(PuntClass::Rest),
         }
         let Some(index) = self.tables.services.lookup(&headers.key) else {
             return self.punt_flow(headers);
@@ -44,16 +45,16 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let Some(dest) = self.schedule(index, &asked) else {
             return self.refuse(packet, headers, IcmpError::PortUnreachable, None, out);
         };
-        let Some(rip) = u32::of(dest.rip) else {
+        if !is_reachable::<A>(&dest) {
             dest.conn_removed();
             return Verdict::Drop(DropReason::NoDestination);
-        };
-        let new = self.new_conn(headers, &dest, rip);
+        }
+        let new = self.new_conn(headers, &dest);
         match self.insert(&new) {
             Ok(id) => {
                 self.accounts.conn_begins(dest.id);
                 self.tables.load_changed(dest.id);
-                self.follow(packet, headers, id, out)
+                self.follow(packet, flow, id, out)
             }
             Err(error) => {
                 dest.conn_removed();
@@ -67,14 +68,14 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Linux's. What looks like an answer to the director's own session is none if it goes to a
     /// virtual address: a flood of ACKs must not share the way of BGP.
-    fn punt_flow(&self, headers: &Headers) -> Verdict {
+    fn punt_flow<A: FlowFamily>(&self, headers: &Headers<A>) -> Verdict {
         let to_vip = self.tables.services.is_vip(headers.key.dst);
         Verdict::Punt(if to_vip { PuntClass::Rest } else { punt::class_of_flow(headers) })
     }
 
     /// Whether a packet may begin a conn: not from FTP's data port; TCP wants SYN without RST, or
     /// with `sloppy_tcp` anything but RST (`tcp_conn_schedule`, `ip_vs_proto_tcp.c`).
-    fn may_begin(&self, headers: &Headers) -> bool {
+    fn may_begin<A>(&self, headers: &Headers<A>) -> bool {
         let with = headers.event;
         let opens = || {
             with & flags::RST == 0
@@ -85,7 +86,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Inserts a conn. If a closed one has its reply tuple, which happens when a client uses a port
     /// again for another virtual address of the same real server, that one ends first.
-    fn insert(&mut self, new: &NewConn) -> Result<ConnId, InsertError> {
+    fn insert<A: FlowFamily>(&mut self, new: &NewConn<A>) -> Result<ConnId, InsertError> {
         let first = self.try_insert(new);
         if first != Err(InsertError::TupleTaken) || !self.end_closed_owner(new) {
             return first;
@@ -93,7 +94,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         self.try_insert(new)
     }
 
-    fn try_insert(&mut self, new: &NewConn) -> Result<ConnId, InsertError> {
+    fn try_insert<A: FlowFamily>(&mut self, new: &NewConn<A>) -> Result<ConnId, InsertError> {
         let (accounts, tables, now) = (&self.accounts, &mut self.tables, self.now);
         let mut gave_way = |conn: &Ended| {
             accounts.conn_gave_way(conn, &tables.services, now);
@@ -104,15 +105,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Ends the conn that has the reply tuple of `new`, if it is a closed one of TCP.
     #[cold]
-    fn end_closed_owner(&mut self, new: &NewConn) -> bool {
+    fn end_closed_owner<A: FlowFamily>(&mut self, new: &NewConn<A>) -> bool {
         let key = new.key;
-        let reply = FlowKey {
-            src: u32::of(new.rip).unwrap_or(0),
-            sport: new.rport,
-            dst: key.src,
-            dport: key.sport,
-            ..key
-        };
+        let Some(src) = A::of(new.rip) else { return false };
+        let reply = FlowKey { src, sport: new.rport, dst: key.src, dport: key.sport, ..key };
         let Some((id, _)) = self.conns.lookup(&reply, self.conns.hash(&reply)) else {
             return false;
         };
@@ -138,20 +134,22 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         None
     }
 
-    fn new_conn(&self, headers: &Headers, dest: &Dest, rip: u32) -> NewConn {
+    fn new_conn<A: FlowFamily>(&self, headers: &Headers<A>, dest: &Dest) -> NewConn<A> {
         let key = headers.key;
         let rport = if dest.rport == 0 { key.dport } else { dest.rport };
         let mut flags = ConnFlags::of_method(dest.method);
         if dest.method != ForwardingMethod::Masq {
             flags.insert(ConnFlags::NOOUTPUT);
         }
+        // Across families only tunnels go, which rewrite nothing.
+        let rip = A::of(dest.rip).unwrap_or(key.dst);
         let (l3_delta, l4_delta) = masq::deltas(key.dst, key.dport, rip, rport);
         NewConn {
             key,
             rip: dest.rip,
+            rport,
             lport: 0,
             lip_index: 0,
-            rport,
             flags,
             state: state::NONE,
             dest: dest.id,
@@ -161,4 +159,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             l4_delta,
         }
     }
+}
+
+/// Whether the destination can be reached from the client's family: a tunnel leads anywhere.
+fn is_reachable<A: FlowFamily>(dest: &Dest) -> bool {
+    dest.method == ForwardingMethod::Ipip || A::of(dest.rip).is_some()
 }

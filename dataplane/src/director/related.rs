@@ -5,16 +5,17 @@
 //! state and timer stay as they are, and a removed destination's conn lets it pass. Errors about
 //! flows without a conn are Linux's.
 
-use super::lane::{Fate, Lane};
+use super::onward::enter_tunnel;
 use super::send::send;
-use super::{Director, Outbox};
-use crate::address::Address;
+use super::{Director, FlowFamily, Outbox};
+use crate::address::{Address, Family};
 use crate::conn::{Candidate, ConnId};
 use crate::counters::DestCounters;
 use crate::flow::Direction;
 use crate::forward::icmp_error::IcmpError;
+use crate::forward::tunnel::Inner;
 use crate::forward::{self, gatewaying, icmp_related, ipip};
-use crate::ids::DestId;
+use crate::ids::{DestId, WorkerId};
 use crate::io::{Packet, Pool};
 use crate::parse::IcmpHeaders;
 use crate::service::ForwardingMethod;
@@ -22,63 +23,79 @@ use crate::verdict::{DropReason, PuntClass, Verdict};
 use crate::wire::icmp::{code, kind};
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
-    /// Stage 2 of an ICMP error: it belongs to the owner of the flow that it is about.
+    /// Stage 2 of an ICMP error: it belongs to the owner of the flow that it is about. Another
+    /// worker, if that is the owner.
     #[cold]
-    pub(super) fn owner_of_related(&self, lane: &mut Lane) {
-        let Fate::Related(icmp) = &lane.fate else { return };
+    pub(super) fn claim_related<A: FlowFamily>(
+        &self,
+        icmp: &IcmpHeaders<A>,
+        handed_in: bool,
+    ) -> Option<WorkerId> {
         let owner = icmp.flow().map_or(self.worker, |key| self.tables.owner(&key));
-        if owner != self.worker {
-            lane.fate = Fate::Decided(Verdict::HandOver(owner));
-        }
+        (!handed_in && owner != self.worker).then_some(owner)
     }
 
     /// Stages 4 to 7 of an ICMP error about a flow.
     #[cold]
-    pub(super) fn related(
+    pub(super) fn related<A: FlowFamily>(
         &mut self,
         packet: &mut P,
-        icmp: &IcmpHeaders,
+        icmp: &IcmpHeaders<A>,
         out: &mut Outbox<P>,
     ) -> Verdict {
-        let found = self.conn_of(icmp).filter(|&(id, _)| !self.end_if_expired(id));
-        let Some((id, direction)) = found else { return Verdict::Punt(PuntClass::Icmp) };
-        if icmp.tunnelled && !self.is_our_tunnel(packet, icmp, id) {
+        let Some((id, direction)) = self.conn_of(icmp) else {
             return Verdict::Punt(PuntClass::Icmp);
-        }
+        };
         if !icmp_related::checksum_ok(packet, icmp) {
             return Verdict::Drop(DropReason::BadIcmpChecksum);
         }
         match direction {
-            _ if icmp.tunnelled => self.tunnel_error(packet, icmp, id, out),
             Direction::Inbound => self.related_inbound(packet, icmp, id, out),
             Direction::Outbound => self.related_outbound(packet, icmp, id, out),
         }
     }
 
-    fn conn_of(&self, icmp: &IcmpHeaders) -> Option<(ConnId, Direction)> {
+    /// The same of an error that may be about the outer packet of a tunnel.
+    #[cold]
+    pub(super) fn tunnel_related(
+        &mut self,
+        packet: &mut P,
+        icmp: &IcmpHeaders,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        let found = self.conn_of(icmp).filter(|&(id, _)| self.is_our_tunnel(packet, icmp, id));
+        let Some((id, _)) = found else { return Verdict::Punt(PuntClass::Icmp) };
+        if !icmp_related::checksum_ok(packet, icmp) {
+            return Verdict::Drop(DropReason::BadIcmpChecksum);
+        }
+        self.tunnel_error(packet, icmp, id, out)
+    }
+
+    fn conn_of<A: FlowFamily>(&mut self, icmp: &IcmpHeaders<A>) -> Option<(ConnId, Direction)> {
         let key = icmp.flow()?;
-        self.conns.find(&key, self.conns.hash(&key), Candidate::NONE)
+        let found = self.conns.find(&key, self.conns.hash(&key), Candidate::NONE);
+        found.filter(|&(id, _)| !self.end_if_expired(id))
     }
 
     /// Whether the outer packet that the error is about was made here for this conn, and the error
     /// has come back to where that left from.
     fn is_our_tunnel(&self, packet: &P, icmp: &IcmpHeaders, id: ConnId) -> bool {
         let conn = self.conns.get(id);
-        let Some(local) = u32::of(self.tables.next_hops.get(conn.next_hop).local) else {
-            return false;
-        };
+        let hop = self.tables.next_hops.get(conn.next_hop);
+        let (from, to) = icmp_related::tunnel_ends(packet, icmp);
+        let ends = (from.ip(), to.ip());
         conn.flags.method() == Some(ForwardingMethod::Ipip)
-            && icmp.dst == local
-            && icmp_related::tunnel_ends(packet, icmp) == (local, conn.rip)
+            && icmp.dst.ip() == hop.local
+            && ends == (hop.local, hop.target)
     }
 
     /// About a reply, from the client or a router on its side: to the real server, like the
     /// client's packets. No error is sent about an error (RFC 1122 section 3.2.2): what is larger
     /// than the MTU goes in fragments in spite of DF (`ip_vs_icmp_xmit`).
-    fn related_inbound(
+    fn related_inbound<A: FlowFamily>(
         &mut self,
         packet: &mut P,
-        icmp: &IcmpHeaders,
+        icmp: &IcmpHeaders<A>,
         id: ConnId,
         out: &mut Outbox<P>,
     ) -> Verdict {
@@ -89,7 +106,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             // client's packets, which counts it for sync.
             conn.in_packets = conn.in_packets.wrapping_add(1);
         }
-        let (rip, rport) = (conn.rip, conn.rport);
+        let conn = *conn;
+        let (rip, rport) = (self.conns.rip::<A>(&conn), conn.rport);
         let (dest, hop) = (conn.dest, *self.tables.next_hops.get(conn.next_hop));
         if let Some(counters) = self.counters_of(dest) {
             counters.inbound(u64::from(icmp.ip_len));
@@ -104,16 +122,16 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             ForwardingMethod::Gatewaying => gatewaying::forward(packet, &outer),
             ForwardingMethod::Ipip => {
                 let pmtu_disc = self.tables.services.settings.pmtu_disc;
-                let fits = forward::fits(ip_len, ipip::tunnel_mtu(hop.mtu));
-                let whole = outer.df && pmtu_disc && fits;
-                let outer_id = (!whole).then(|| self.ip_ids.next());
-                let Some(local) = u32::of(hop.local) else {
-                    return Verdict::Drop(DropReason::NoRoute);
-                };
-                if !ipip::encapsulate(packet, &outer, local, rip, outer_id) {
-                    return Verdict::Drop(DropReason::NoHeadroom);
+                let (way, family) = (self.way_of::<A>(id), Family::of(hop.target));
+                let fits = forward::fits(ip_len, way.encap.tunnel_mtu(hop.mtu, family));
+                let inner = Inner::from(&outer);
+                let whole = inner.outer_df(pmtu_disc) && fits;
+                let id = (!whole).then(|| self.ip_ids.next());
+                let entropy = outer.key.sport;
+                if let Err(reason) = enter_tunnel(packet, &inner, way.encap, &hop, id, entropy) {
+                    return Verdict::Drop(reason);
                 }
-                ip_len += ipip::OVERHEAD;
+                ip_len += way.encap.overhead(family);
             }
         }
         send(packet, icmp.l3, ip_len, &hop, &mut self.pool, out)
@@ -121,10 +139,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// About a client's packet on a masq conn, from the real server or a router before it: to the
     /// client. As with replies, what a router has to refuse is left to Linux, unchanged.
-    fn related_outbound(
+    fn related_outbound<A: FlowFamily>(
         &mut self,
         packet: &mut P,
-        icmp: &IcmpHeaders,
+        icmp: &IcmpHeaders<A>,
         id: ConnId,
         out: &mut Outbox<P>,
     ) -> Verdict {
@@ -138,7 +156,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if let Some(counters) = self.counters_of(conn.dest) {
             counters.outbound(u64::from(icmp.ip_len));
         }
-        icmp_related::outbound(packet, icmp, conn.vip, conn.vport);
+        let ((_, vip), vport) = (self.conns.client_and_vip::<A>(conn), conn.vport);
+        icmp_related::outbound(packet, icmp, vip, vport);
         send(packet, icmp.l3, icmp.ip_len, &hop, &mut self.pool, out)
     }
 

@@ -2,7 +2,7 @@
 //! that cannot go on.
 
 use super::held::Release;
-use super::{Director, Outbox};
+use super::{Director, FlowFamily, Outbox};
 use crate::forward::icmp_error::{self, IcmpError};
 use crate::forward::{self, fragment, link};
 use crate::ids::DestId;
@@ -78,10 +78,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Counts the drop and turns the packet, in its own buffer, into the ICMP error that its
     /// sender gets from the address it had called (`icmp_send`: the VIP is local to the director).
     /// The error counts as a packet from `counted_for`.
-    pub(super) fn refuse(
+    pub(super) fn refuse<A: FlowFamily>(
         &mut self,
         packet: &mut P,
-        headers: &Headers,
+        headers: &Headers<A>,
         error: IcmpError,
         counted_for: Option<DestId>,
         out: &mut Outbox<P>,

@@ -1,5 +1,6 @@
 //! The tables a director reads: replaced whole between windows, never changed.
 
+use crate::address::Address;
 use crate::flow::FlowKey;
 use crate::ids::{DestId, ServiceId, WorkerId};
 use crate::nexthop::NextHops;
@@ -41,7 +42,7 @@ impl Tables {
 
     /// The worker that owns the flow of a packet with this key.
     #[inline]
-    pub fn owner(&self, key: &FlowKey) -> WorkerId {
+    pub fn owner<A: Address>(&self, key: &FlowKey<A>) -> WorkerId {
         let (address, port) = owner::client_end(key, |key| self.services.is_from_client(key));
         self.slot_map.worker(owner::slot(address, port))
     }

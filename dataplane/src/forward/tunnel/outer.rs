@@ -4,6 +4,7 @@ use super::{Encap, Inner};
 use crate::address::Family;
 use crate::wire::ethernet::ethertype;
 use crate::wire::{checksum, ipv4, ipv6};
+use std::net::IpAddr;
 
 /// A tunnel: how packets are wrapped, and from where to where they go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +35,20 @@ pub enum Ends {
 }
 
 impl Ends {
+    /// The tunnel between these addresses, if they are of one family.
+    #[inline]
+    pub fn new(local: IpAddr, remote: IpAddr) -> Option<Ends> {
+        match (local, remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                Some(Ends::V4 { local: local.to_bits(), remote: remote.to_bits() })
+            }
+            (IpAddr::V6(local), IpAddr::V6(remote)) => {
+                Some(Ends::V6 { local: local.to_bits(), remote: remote.to_bits() })
+            }
+            _ => None,
+        }
+    }
+
     /// The family that the outer packet is of.
     #[inline]
     pub const fn family(&self) -> Family {

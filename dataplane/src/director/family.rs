@@ -1,0 +1,9 @@
+//! What the director asks of an address family: it is written once for both.
+
+use crate::conn::ConnFamily;
+use crate::forward::icmp_error::ErrorForm;
+
+/// IPv4's `u32` or IPv6's `u128`.
+pub trait FlowFamily: ConnFamily + ErrorForm {}
+
+impl<A: ConnFamily + ErrorForm> FlowFamily for A {}

@@ -1,0 +1,159 @@
+//! From the director on: a client's packet to its real server, by the forwarding method.
+
+use super::lane::{Flow, Shape};
+use super::send::send;
+use super::{Director, FlowFamily, Outbox};
+use crate::address::Family;
+use crate::conn::ConnId;
+use crate::flow::Direction;
+use crate::forward::icmp_error::IcmpError;
+use crate::forward::tunnel::{self, Encap, Ends, Inner, Outer};
+use crate::forward::{self, gatewaying, masq};
+use crate::ids::{DestId, NextHopId};
+use crate::io::{Packet, Pool};
+use crate::nexthop::{NextHop, NextHopState};
+use crate::parse::Headers;
+use crate::route::RouteTarget;
+use crate::service::ForwardingMethod;
+use crate::verdict::{DropReason, PuntClass, Verdict};
+use crate::wire::checksum::Delta;
+
+/// What forwarding takes out of a conn.
+#[derive(Clone, Copy)]
+pub(super) struct Way<A> {
+    /// `None`: the kernel's local node or bypass, which are Linux's.
+    pub method: Option<ForwardingMethod>,
+    /// Real server's address, for methods that rewrite to it.
+    pub rip: A,
+    /// Real server's port.
+    pub rport: u16,
+    /// What the rewrite changes in the sums of the IP header and of L4.
+    pub deltas: (Delta, Delta),
+    /// How a tunnel wraps it.
+    pub encap: Encap,
+    /// Where it goes next: for a tunnel its far end, too.
+    pub next_hop: NextHopId,
+    /// The destination that errors count for.
+    pub dest: DestId,
+}
+
+/// Puts a packet into the tunnel that ends at the next hop's target. Without an `id` an outer IPv4
+/// packet has DF.
+pub(super) fn enter_tunnel<P: Packet>(
+    packet: &mut P,
+    inner: &Inner,
+    encap: Encap,
+    hop: &NextHop,
+    id: Option<u16>,
+    entropy: u16,
+) -> Result<(), DropReason> {
+    let ends = Ends::new(hop.local, hop.target).ok_or(DropReason::NoRoute)?;
+    match tunnel::encapsulate(packet, inner, &Outer { encap, ends }, id, entropy) {
+        true => Ok(()),
+        false => Err(DropReason::NoHeadroom),
+    }
+}
+
+impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
+    /// The way of a conn's packets.
+    #[inline(always)]
+    pub(super) fn way_of<A: FlowFamily>(&self, id: ConnId) -> Way<A> {
+        let conn = self.conns.get(id);
+        Way {
+            method: conn.flags.method(),
+            rip: self.conns.rip(conn),
+            rport: conn.rport,
+            deltas: (conn.l3_delta, conn.l4_delta),
+            encap: Encap::from_bits((conn.lport, conn.lip_index)).unwrap_or_default(),
+            next_hop: conn.next_hop,
+            dest: conn.dest,
+        }
+    }
+
+    /// Rewrites a client's packet for the real server by the forwarding method.
+    #[inline(always)]
+    pub(super) fn forward<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        flow: &Flow<A>,
+        way: &Way<A>,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        let headers = &flow.headers;
+        let hop = self.tables.next_hops.get(way.next_hop);
+        if forward::expires(headers) {
+            return self.refuse_client(packet, headers, way, IcmpError::TimeExceeded, out);
+        }
+        let Some(method) = way.method else { return Verdict::Punt(PuntClass::Rest) };
+        let (mtu, whole) = match method {
+            // Without `pmtu_disc` the outer packet is cut instead of the inner one refused.
+            ForwardingMethod::Ipip => {
+                let pmtu_disc = self.tables.services.settings.pmtu_disc;
+                let mtu = way.encap.tunnel_mtu(hop.mtu, Family::of(hop.target));
+                (mtu, headers.df && pmtu_disc)
+            }
+            ForwardingMethod::Masq | ForwardingMethod::Gatewaying => (hop.mtu, headers.df),
+        };
+        if whole && !forward::fits(headers.ip_len, mtu) {
+            let direction = Direction::Inbound;
+            let error = IcmpError::FragmentationNeeded { mtu, direction };
+            return self.refuse_client(packet, headers, way, error, out);
+        }
+        let mut ip_len = headers.ip_len;
+        match method {
+            ForwardingMethod::Masq if flow.shape == Shape::Riding => {
+                masq::inbound_riding(packet, headers, way.rip, way.deltas.0);
+            }
+            ForwardingMethod::Masq => {
+                masq::inbound(packet, headers, (way.rip, way.rport), way.deltas);
+            }
+            ForwardingMethod::Gatewaying => gatewaying::forward(packet, headers),
+            ForwardingMethod::Ipip => {
+                let inner = Inner::from(headers);
+                let pmtu_disc = self.tables.services.settings.pmtu_disc;
+                let id = (!inner.outer_df(pmtu_disc)).then(|| self.ip_ids.next());
+                let entropy = flow.hash.entropy();
+                if let Err(reason) = enter_tunnel(packet, &inner, way.encap, hop, id, entropy) {
+                    return Verdict::Drop(reason);
+                }
+                ip_len += way.encap.overhead(Family::of(hop.target));
+            }
+        }
+        send(packet, headers.l3, ip_len, hop, &mut self.pool, out)
+    }
+
+    /// Answers a client's packet of a conn with an error. It leaves from the VIP, as the replies of
+    /// a gatewaying or ipip conn do, and IPVS counts it for one (`ip_vs_conn_out_get`).
+    #[cold]
+    fn refuse_client<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        headers: &Headers<A>,
+        way: &Way<A>,
+        error: IcmpError,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        let like_a_reply = way.method != Some(ForwardingMethod::Masq);
+        let counted_for = like_a_reply.then_some(way.dest);
+        self.refuse(packet, headers, error, counted_for, out)
+    }
+
+    /// The next hop towards a client; `None` where Linux has to decide: no route, or its own.
+    pub(super) fn hop_to<A: FlowFamily>(&self, target: A) -> Option<NextHop> {
+        match self.tables.routes.lookup(target)? {
+            RouteTarget::Via(id) => Some(*self.tables.next_hops.get(id)),
+            RouteTarget::Local => None,
+            RouteTarget::OnLink(_) => {
+                let known = self.tables.next_hops.find(target);
+                Some(known.map_or_else(
+                    || NextHop {
+                        target: target.ip(),
+                        state: NextHopState::Unresolved,
+                        ..NextHop::NONE
+                    },
+                    |id| *self.tables.next_hops.get(id),
+                ))
+            }
+        }
+    }
+}
