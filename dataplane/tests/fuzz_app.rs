@@ -175,7 +175,7 @@ fn naive_call_id(message: &[u8]) -> Option<Vec<u8>> {
         let words: Vec<&str> = id.split('@').collect();
         let is_word = |word: &&str| {
             !word.is_empty()
-                && word.chars().all(|c| c.is_ascii_graphic() && !"#$&;=@^|".contains(c))
+                && word.chars().all(|c| c.is_ascii_graphic() && !"#$&,;=@^|".contains(c))
         };
         let valid = words.len() <= 2 && words.iter().all(is_word) && id.len() <= 255;
         (valid && ["call-id", "i"].contains(&name.as_str())).then(|| id.as_bytes().to_vec())
