@@ -102,8 +102,8 @@ def _blank(masked, start, count):
 def _mask_ipv4(masked, frame):
     protocol, l4 = frame[23], 14 + (frame[14] & 15) * 4
     first = struct.unpack("!H", frame[20:22])[0] & 0x1FFF == 0
-    # An ICMP error that the director makes has TOS 0xc0; type 0 is its echo reply.
-    own_icmp = protocol == ICMP and (frame[15] == 0xC0 or frame[l4 : l4 + 1] == b"\0")
+    # An ICMP error that the director makes has precedence 6 and TOS bits of what it is about; type 0 is its echo reply.
+    own_icmp = protocol == ICMP and (frame[15] & 0xE1 == 0xC0 or frame[l4 : l4 + 1] == b"\0")
     if own_icmp or (protocol in TUNNELS and frame[26:30] == DIRECTOR_V4):
         _blank(masked, 18, 2)
         _blank(masked, 24, 2)

@@ -18,11 +18,14 @@ pub enum Answer {
     Arp,
     /// The answer to an echo request, from the address that was asked.
     Pong,
+    /// ICMP from the address that was asked: nobody listens on the port or speaks the protocol. To
+    /// TCP Linux answers RST instead.
+    Unreachable,
 }
 
 impl Answer {
     /// How many kinds there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 
     /// The kind of an answer to `sent`, if it is Linux's.
     pub fn of(sent: &[u8], answer: &[u8]) -> Option<Answer> {
@@ -34,6 +37,7 @@ impl Answer {
             _ if !ipv4 => None,
             Some(6) if is_rst_to(sent, answer) => Some(Answer::Rst),
             Some(1) if is_pong_to(sent, answer) => Some(Answer::Pong),
+            Some(1) if is_unreachable_to(sent, answer) => Some(Answer::Unreachable),
             Some(1) if DIRECTOR.contains(&source(answer)) => Some(Answer::RouterIcmp),
             _ => is_routed(sent, answer).then_some(Answer::Routed),
         }
@@ -49,6 +53,12 @@ fn is_rst_to(sent: &[u8], answer: &[u8]) -> bool {
     rst && sent[26..30] == answer[30..34] && sent[30..34] == answer[26..30]
 }
 
+fn is_unreachable_to(sent: &[u8], answer: &[u8]) -> bool {
+    let unreachable = matches!(answer.get(IP + 20..IP + 22), Some([3, 2 | 3]));
+    let swapped = sent[26..30] == answer[30..34] && sent[30..34] == answer[26..30];
+    unreachable && swapped && ![1, 6].contains(&sent[IP + 9])
+}
+
 /// Addresses swapped, identifier, number and data the same.
 fn is_pong_to(sent: &[u8], answer: &[u8]) -> bool {
     let kinds = [sent, answer].map(|frame| (frame[IP + 9], frame.get(IP + 20).copied()));
@@ -61,6 +71,8 @@ fn is_pong_to(sent: &[u8], answer: &[u8]) -> bool {
 fn is_routed(sent: &[u8], answer: &[u8]) -> bool {
     let without_ttl = |frame: &[u8]| {
         let mut packet = frame[IP..].to_vec();
+        // Padding of the frame is not routed.
+        packet.truncate(u16::from_be_bytes([packet[2], packet[3]]).into());
         packet[8] = 0;
         packet[10..12].fill(0);
         packet
@@ -81,6 +93,10 @@ fn only_what_linux_makes_is_taken_for_linuxs() {
     let unreachable = |from| Frame::icmp(from, client, 3, 3, 0).build();
     assert_eq!(Answer::of(&sent, &unreachable(DIRECTOR[0])), Some(Answer::RouterIcmp));
     assert_eq!(Answer::of(&sent, &unreachable(vip)), None, "IPVS speaks for the VIP");
+    let datagram = Frame::udp(client, 4000, vip, 53).build();
+    assert_eq!(Answer::of(&datagram, &unreachable(vip)), Some(Answer::Unreachable));
+    let host = Frame::icmp(vip, client, 3, 1, 0).build();
+    assert_eq!(Answer::of(&datagram, &host), None, "what only a router says");
     let ping = Frame::icmp(client, vip, 8, 0, 7).payload(b"abc");
     let pong = Frame::icmp(vip, client, 0, 0, 7).payload(b"abc");
     assert_eq!(Answer::of(&ping.build(), &pong.build()), Some(Answer::Pong));
@@ -88,5 +104,7 @@ fn only_what_linux_makes_is_taken_for_linuxs() {
     let mut routed = sent.clone();
     routed[IP + 8] -= 1;
     assert_eq!(Answer::of(&sent, &routed), Some(Answer::Routed));
+    let padded = [&sent[..], &[0; 6]].concat();
+    assert_eq!(Answer::of(&padded, &routed), Some(Answer::Routed));
     assert_eq!(Answer::of(&sent, &sent), None, "time to live was not decremented");
 }

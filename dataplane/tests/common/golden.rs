@@ -232,8 +232,9 @@ fn mask_ipv4(frame: &mut [u8]) {
     let first_fragment = (u16::from_be_bytes([frame[20], frame[21]]) & 0x1fff) == 0;
     let (protocol, source) = (frame[23], [frame[26], frame[27], frame[28], frame[29]]);
     let l4 = ETHERNET + usize::from(frame[14] & 15) * 4;
-    // An ICMP error the kernel makes has TOS 0xc0; type 0 is its echo reply.
-    let own_icmp = protocol == 1 && (tos == 0xc0 || frame.get(l4) == Some(&0));
+    // An ICMP error the kernel makes has precedence 6 and TOS bits of what it is about
+    // (`RT_TOS`); type 0 is its echo reply.
+    let own_icmp = protocol == 1 && (tos & 0xe1 == 0xc0 || frame.get(l4) == Some(&0));
     let outer = [4, 17, 41, 47].contains(&protocol) && source == [192, 168, 1, 1];
     let gue = protocol == 17 && first_fragment && frame.get(l4 + 2..l4 + 4) == Some(&GUE_PORT);
     if own_icmp || outer {

@@ -1,0 +1,47 @@
+"""What scenarios may hold. A feature that is on by default is built; turn the others on here when they are."""
+
+FEATURES = {
+    # name: (on by default, what it is)
+    "udp": (True, "UDP services"),
+    "gatewaying": (True, "real servers reached by their MAC address (-g)"),
+    "ipip": (True, "real servers reached through a tunnel (-i)"),
+    "mapping": (True, "masq to another port than the virtual one"),
+    "fwmark": (True, "services of a firewall mark, and rules that give marks"),
+    "counted": (True, "schedulers that count conns"),
+    "flags": (True, "flags of schedulers (-b)"),
+    "thresholds": (True, "upper and lower thresholds (-x, -y) of servers that are new"),
+    "limits": (False, "thresholds that change, and those of lblc and lblcr: ours hold at once, the kernel's do not"),
+    "edits": (True, "rules that change while packets come"),
+    "idle": (False, "edits of a server that change nothing, at which the kernel's wrr begins anew"),
+    "sysctls": (True, "conn_reuse_mode, sloppy_tcp, pmtu_disc"),
+    "timeouts": (True, "--set, and waiting for conns to end"),
+    "icmp": (True, "ICMP errors about packets, from both sides; echo"),
+    "sizes": (True, "packets about as large as the MTU, with and without DF"),
+    "headers": (True, "TTL and TOS that are rare"),
+    "ecn": (False, "congestion that a packet into a tunnel has experienced"),
+    "options": (False, "IP options"),
+    "malformed": (True, "lengths, versions and checksums that are wrong"),
+    "transport": (False, "transport headers that are cut short or lie about their length"),
+    "shared": (False, "conns of one client's port with several virtual addresses, which may share a reply tuple"),
+    "reuse": (False, "conns that replace others where schedulers or thresholds count them"),
+    "nodest": (False, "expire_nodest_conn: conns that end at once with their server"),
+    "direct": (False, "replies of servers behind -g and -i, which should not pass the director"),
+    "stats": (True, "counters in listings"),
+    "parting": (False, "counters of packets after a server was removed"),
+}
+
+
+def chosen(text):
+    """The names that `text` stands for: `all`, a list of names, or what is on with `+name` and `-name`."""
+    on = {name for name, (default, _) in FEATURES.items() if default}
+    words = [word for word in (text or "").split(",") if word]
+    if words == ["all"]:
+        return set(FEATURES)
+    unknown = [word for word in words if word.lstrip("+-") not in FEATURES]
+    if unknown:
+        raise ValueError(f"there is no feature {unknown[0]}: there are {', '.join(FEATURES)}")
+    if words and all(word[0] not in "+-" for word in words):
+        return set(words)
+    for word in words:
+        (on.discard if word[0] == "-" else on.add)(word.lstrip("+-"))
+    return on
