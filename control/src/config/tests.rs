@@ -281,7 +281,7 @@ fn mistakes_in_routes_and_neighbors_are_told_with_their_line() {
             ":7: there is no interface `lan`"
         }),
         ("[[neighbor]]\naddress = '10.0.0.2.3'\nmac = ''\ninterface = ''", {
-            ":5: invalid IPv4 address syntax"
+            ":5: invalid IP address syntax"
         }),
     ] {
         assert_refused(&with_port(rest), message);

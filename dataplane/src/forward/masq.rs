@@ -80,7 +80,7 @@ pub fn outbound_riding<A: IpHeader, P: Packet>(
 
 /// The IP header without options, and what follows options and extension headers.
 #[inline(always)]
-fn parts<'a, A: IpHeader, P: Packet>(
+pub(super) fn parts<'a, A: IpHeader, P: Packet>(
     packet: &'a mut P,
     headers: &Headers<A>,
 ) -> (&'a mut [u8], &'a mut [u8]) {

@@ -14,6 +14,7 @@ pub mod icmp_related;
 pub mod ipip;
 pub mod link;
 pub mod masq;
+pub mod masq_fragment;
 pub mod sctp;
 pub mod tunnel;
 

@@ -119,3 +119,29 @@ impl Fragment {
         reaches < least
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::FlowKey;
+    use crate::parse::Headers;
+
+    /// A fragment of 100 bytes at 800 behind headers of `before` bytes.
+    fn read<A: Address>(src: A, before: u8) -> Fragment {
+        let key = FlowKey { src, dst: A::default(), sport: 0, dport: 0, proto: protocol::UDP };
+        let (ip_len, l4) = (u16::from(before) + 100, 18 + before);
+        let headers =
+            Headers { key, vlan: 5, ip_len, l3: 18, l4, event: 0, ttl: 64, tos: 0, df: false };
+        Fragment::from(&FragmentHeaders { headers, id: 7, offset: 800, more: false })
+    }
+
+    #[test]
+    fn headers_count_as_the_familys_length_field_counts_them() {
+        let v4 = read(1_u32, 60);
+        assert_eq!((v4.start, v4.len, v4.more, v4.overhead), (800, 100, false, 60));
+        assert_eq!(v4.datagram, Datagram::new(1_u32, 0, 7, protocol::UDP));
+        // IPv6's counts neither its header nor, put together, the Fragment header.
+        assert_eq!((read(1_u128, 48).overhead, read(1_u128, 48 + 16).overhead), (0, 16));
+        assert_eq!((read(1_u128, 64).len, read(1_u128, 64).proto), (100, protocol::UDP));
+    }
+}

@@ -114,7 +114,7 @@ impl<P, C: Copy> FragmentCache<P, C> {
     /// [`MAX_HELD_FRAGMENTS_PER_DATAGRAM`]; each is now [`Taken::Later`] with that context.
     pub fn learn(&mut self, datagram: &Datagram, context: C, released: &mut Vec<P>) {
         let Some(slot) = self.sets.find(datagram) else { return };
-        if matches!(self.sets.get_mut(slot).state, State::Waiting) {
+        if matches!(self.sets.get(slot).state, State::Waiting) {
             self.release(slot, |packet| released.push(packet));
             self.sets.get_mut(slot).state = State::Known(context);
             self.remove_if_complete(slot);
@@ -158,22 +158,19 @@ impl<P, C: Copy> FragmentCache<P, C> {
             }
             self.forget(slot, Refusal::Timeout);
         }
-        let slot = self.sets.slot_for(datagram, now);
-        if !self.sets.is_free(slot) {
-            self.forget(slot, Refusal::CacheFull);
+        if let Some(oldest) = self.sets.in_the_way(datagram) {
+            self.forget(oldest, Refusal::CacheFull);
         }
-        self.sets.put(slot, datagram, now);
-        slot
+        self.sets.put(datagram, now)
     }
 
-    fn is_over(&mut self, slot: usize, now: Tick) -> bool {
-        let age = self.sets.age(slot, now);
-        let entry = self.sets.get_mut(slot);
+    fn is_over(&self, slot: usize, now: Tick) -> bool {
+        let entry = self.sets.get(slot);
         let lifetime = match entry.state {
             State::Waiting => PATIENCE,
             State::Known(_) | State::Condemned(_) => entry.datagram.lifetime(),
         };
-        age >= lifetime
+        now.since(entry.since) >= lifetime
     }
 
     /// Takes account of a fragment, and gives the state of its datagram.
@@ -194,7 +191,7 @@ impl<P, C: Copy> FragmentCache<P, C> {
 
     /// Lets a packet wait, and displaces the oldest where there is no room.
     fn hold(&mut self, slot: usize, packet: P) -> Taken<P, C> {
-        let chain = self.sets.get_mut(slot).held;
+        let chain = self.sets.get(slot).held;
         if chain.len() == MAX_HELD_FRAGMENTS_PER_DATAGRAM {
             self.condemn(slot, Refusal::TooMany);
             return Taken::Refused(packet, Refusal::TooMany);
@@ -255,7 +252,7 @@ impl<P, C: Copy> FragmentCache<P, C> {
     }
 
     fn remove_if_complete(&mut self, slot: usize) {
-        if self.sets.get_mut(slot).seen.is_complete() {
+        if self.sets.get(slot).seen.is_complete() {
             self.sets.remove(slot);
         }
     }

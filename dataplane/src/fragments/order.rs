@@ -31,6 +31,12 @@ impl Order {
         (first != NONE).then_some(usize::from(first))
     }
 
+    /// The slot that was put into the list last.
+    pub(super) fn newest(&self, list: usize) -> Option<usize> {
+        let last = self.ends[list].before;
+        (last != NONE).then_some(usize::from(last))
+    }
+
     /// Puts a slot that is in no list at the list's end.
     pub(super) fn append(&mut self, list: usize, slot: usize) {
         let last = self.ends[list].before;
@@ -82,6 +88,7 @@ mod tests {
             }
             for (list, queue) in queues.iter().enumerate() {
                 assert_eq!(order.oldest(list), queue.front().copied());
+                assert_eq!(order.newest(list), queue.back().copied());
             }
         }
     }

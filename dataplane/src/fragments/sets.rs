@@ -4,6 +4,7 @@
 //! and from the few who share its set, which the secret keeps it from choosing.
 
 use super::held::Chain;
+use super::order::Order;
 use super::seen::Seen;
 use super::{Datagram, Refusal, hash};
 use crate::limits::{FRAGMENT_SETS, FRAGMENT_WAYS};
@@ -27,18 +28,20 @@ pub(super) enum State<C> {
 #[derive(Debug, Clone)]
 pub(super) struct Entry<C> {
     pub datagram: Datagram,
+    /// When the first of its fragments arrived.
+    pub since: Tick,
     pub state: State<C>,
     pub seen: Seen,
     pub held: Chain,
 }
 
-/// All sets. Tags and times lie apart, so that looking through a set touches few cache lines.
+/// All sets. Tags lie apart, so that looking through a set touches few cache lines.
 pub(super) struct Sets<C> {
     secret: [u64; 2],
     /// By slot: a hash of the datagram, 0 for a free slot.
     tags: Box<[u16]>,
-    /// By slot: when the first of its fragments arrived.
-    since: Box<[Tick]>,
+    /// Two lists for each set: its datagrams, oldest first, and its free slots.
+    order: Order,
     entries: Box<[Option<Entry<C>>]>,
 }
 
@@ -47,70 +50,84 @@ pub(super) fn set_of(slot: usize) -> usize {
     slot / FRAGMENT_WAYS
 }
 
+/// The lists of [`Sets::order`].
+fn used(set: usize) -> usize {
+    set
+}
+
+fn free(set: usize) -> usize {
+    FRAGMENT_SETS + set
+}
+
 impl<C: Copy> Sets<C> {
     pub(super) fn new(secret: [u64; 2]) -> Sets<C> {
-        Sets {
-            secret,
-            tags: vec![0; SLOTS].into(),
-            since: vec![Tick::default(); SLOTS].into(),
-            entries: (0..SLOTS).map(|_| None).collect(),
-        }
+        let mut order = Order::new(SLOTS, 2 * FRAGMENT_SETS);
+        (0..SLOTS).for_each(|slot| order.append(free(set_of(slot)), slot));
+        let entries = (0..SLOTS).map(|_| None).collect();
+        Sets { secret, tags: vec![0; SLOTS].into(), order, entries }
     }
 
     /// The datagram's slot.
     pub(super) fn find(&self, datagram: &Datagram) -> Option<usize> {
-        let (first, tag) = self.place(datagram);
+        let (set, tag) = self.place(datagram);
+        let first = set * FRAGMENT_WAYS;
         let tags = self.tags[first..first + FRAGMENT_WAYS].iter().enumerate();
         let mut alike = tags.filter(|&(_, &other)| other == tag).map(|(way, _)| first + way);
         alike.find(|&slot| matches!(&self.entries[slot], Some(e) if e.datagram == *datagram))
     }
 
-    /// The slot that a datagram that is not there is to get: a free one, or the one in its set whose
-    /// datagram is the oldest.
-    pub(super) fn slot_for(&self, datagram: &Datagram, now: Tick) -> usize {
-        let (first, _) = self.place(datagram);
-        let ways = first..first + FRAGMENT_WAYS;
-        let free = ways.clone().find(|&slot| self.tags[slot] == 0);
-        let oldest = || ways.max_by_key(|&slot| now.since(self.since[slot]));
-        free.or_else(oldest).expect("a set has ways")
+    /// The datagram that has to go before one that is not there can be put: none if its set has
+    /// room, or the oldest in it.
+    pub(super) fn in_the_way(&self, datagram: &Datagram) -> Option<usize> {
+        let (set, _) = self.place(datagram);
+        match self.order.newest(free(set)) {
+            Some(_) => None,
+            None => self.order.oldest(used(set)),
+        }
     }
 
     /// Puts a datagram whose first fragment has just arrived into a free slot.
-    pub(super) fn put(&mut self, slot: usize, datagram: &Datagram, now: Tick) {
-        let (_, tag) = self.place(datagram);
-        (self.tags[slot], self.since[slot]) = (tag, now);
+    ///
+    /// # Panics
+    /// If its set has none.
+    pub(super) fn put(&mut self, datagram: &Datagram, now: Tick) -> usize {
+        let (set, tag) = self.place(datagram);
+        let slot = self.order.newest(free(set)).expect("whoever puts a datagram made room");
+        self.order.remove(free(set), slot);
+        self.order.append(used(set), slot);
+        self.tags[slot] = tag;
         self.entries[slot] = Some(Entry {
             datagram: *datagram,
+            since: now,
             state: State::Waiting,
             seen: Seen::default(),
             held: Chain::EMPTY,
         });
+        slot
     }
 
-    /// Frees a slot.
+    /// Frees a slot that is not free.
     pub(super) fn remove(&mut self, slot: usize) {
+        self.order.remove(used(set_of(slot)), slot);
+        self.order.append(free(set_of(slot)), slot);
         self.tags[slot] = 0;
         self.entries[slot] = None;
     }
 
-    pub(super) fn is_free(&self, slot: usize) -> bool {
-        self.tags[slot] == 0
-    }
-
-    /// Ticks since the first fragment of the slot's datagram arrived.
-    pub(super) fn age(&self, slot: usize, now: Tick) -> u32 {
-        now.since(self.since[slot])
-    }
-
     /// The datagram in a slot that is not free.
+    pub(super) fn get(&self, slot: usize) -> &Entry<C> {
+        self.entries[slot].as_ref().expect("a slot that was found")
+    }
+
+    /// The same, to be changed.
     pub(super) fn get_mut(&mut self, slot: usize) -> &mut Entry<C> {
         self.entries[slot].as_mut().expect("a slot that was found")
     }
 
-    /// The first slot of a datagram's set, and its tag.
+    /// A datagram's set and tag.
     fn place(&self, datagram: &Datagram) -> (usize, u16) {
         let pair = hash::pair(datagram, self.secret);
         let set = (pair >> 32) as usize % FRAGMENT_SETS;
-        (set * FRAGMENT_WAYS, hash::tag(datagram, pair, self.secret))
+        (set, hash::tag(datagram, pair, self.secret))
     }
 }
