@@ -1,6 +1,6 @@
 //! Snapshots from control to a worker, and the replaced ones back: a worker never frees a table.
 
-use crate::conn::Conn;
+use crate::conn::Listed;
 use crate::nexthop::NextHops;
 use crate::owner::SlotMap;
 use crate::route::Routes;
@@ -51,7 +51,7 @@ pub struct DumpQueue(ArrayQueue<DumpItem>);
 #[derive(Debug, Clone, Copy)]
 pub enum DumpItem {
     /// A conn as it was when the scan passed it.
-    Conn(Conn),
+    Conn(Listed),
     /// The scan is over.
     Done,
 }

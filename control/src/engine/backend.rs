@@ -5,8 +5,7 @@ use crate::api::Backend;
 use crate::api::protocol::{ApiError, ConnFilter, ConnRow, Listing, Status, Sysctl, Timeouts};
 use crate::rules::{MarkRule, RuleChange};
 use crate::workers::boot_time;
-use dataplane::address::Address;
-use dataplane::conn::Conn;
+use dataplane::conn::Listed;
 use dataplane::service::ServiceKey;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -114,11 +113,11 @@ impl Backend for Engine {
     }
 }
 
-fn fits(filter: &ConnFilter, conn: &Conn) -> bool {
+fn fits(filter: &ConnFilter, Listed { conn, addresses }: &Listed) -> bool {
     match filter.service {
         None => true,
         Some(ServiceKey::Address { proto, vip, vport }) => {
-            (conn.proto, conn.vip.ip()) == (proto, vip) && (vport == 0 || conn.vport == vport)
+            (conn.proto, addresses.vip) == (proto, vip) && (vport == 0 || conn.vport == vport)
         }
         Some(ServiceKey::Fwmark { .. }) => false,
     }

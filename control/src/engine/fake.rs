@@ -2,11 +2,12 @@
 
 use super::publish::Publisher;
 use bytemuck::Zeroable;
-use dataplane::conn::Conn;
+use dataplane::conn::{Addresses, Conn, Listed};
 use dataplane::counters::WorkerCounters;
 use dataplane::mailbox::{DumpItem, DumpQueue, Mailbox, Message, Retired};
 use dataplane::nexthop::NextHops;
 use dataplane::service::ServiceTable;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::{Arc, Mutex};
@@ -99,7 +100,9 @@ fn list(queue: &DumpQueue) {
     for cport in 0..CONNS {
         let mut conn = Conn::zeroed();
         (conn.cport, conn.timeout) = (cport, u32::MAX);
-        queue.push(DumpItem::Conn(conn));
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let addresses = Addresses { client: nowhere, vip: nowhere, real: nowhere };
+        queue.push(DumpItem::Conn(Listed { conn, addresses }));
     }
     queue.push(DumpItem::Done);
 }

@@ -4,8 +4,7 @@ use super::identity::{DestIdentity, Identities, ServiceIdentity, since};
 use super::stats::{self, Rates};
 use crate::api::protocol::{ConnRow, DestListing, ServiceListing, Stats};
 use crate::rules::{RealServer, VirtualService};
-use dataplane::address::Address;
-use dataplane::conn::Conn;
+use dataplane::conn::{Addresses, Listed};
 use dataplane::counters::DestTotals;
 use dataplane::ids::DestId;
 use dataplane::proto;
@@ -73,17 +72,18 @@ fn add(total: &mut Stats, part: Stats) {
 }
 
 /// One conn as listed; `None` for one whose time has come.
-pub fn row(conn: &Conn, now: Tick) -> Option<ConnRow> {
+pub fn row(listed: &Listed, now: Tick) -> Option<ConnRow> {
+    let Listed { conn, addresses: Addresses { client, vip, real } } = *listed;
     let left = conn.timeout.checked_sub(now.since(conn.last_seen))?;
     Some(ConnRow {
         proto: conn.proto,
         expires: left / TICKS_PER_SECOND,
         state: proto::name(conn.proto, conn.state).to_owned(),
-        cip: conn.cip.ip(),
+        cip: client,
         cport: conn.cport,
-        vip: conn.vip.ip(),
+        vip,
         vport: conn.vport,
-        rip: conn.rip.ip(),
+        rip: real,
         rport: conn.rport,
     })
 }

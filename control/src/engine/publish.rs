@@ -4,7 +4,7 @@ mod outbox;
 #[cfg(test)]
 mod tests;
 
-use dataplane::conn::Conn;
+use dataplane::conn::Listed;
 use dataplane::counters::{DestTotals, WorkerCounters};
 use dataplane::ids::{DestId, Generation};
 use dataplane::mailbox::{DumpItem, DumpQueue, Mailbox, Message};
@@ -164,7 +164,7 @@ impl Dump {
     ///
     /// # Errors
     /// [`Stalled`].
-    pub async fn next(&self) -> Result<Option<Conn>, Stalled> {
+    pub async fn next(&self) -> Result<Option<Listed>, Stalled> {
         let begun = Instant::now();
         loop {
             match self.queue.pop() {

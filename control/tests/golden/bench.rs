@@ -121,7 +121,10 @@ impl Bench {
     /// The conns that are listed.
     pub fn conns(&self) -> Vec<ConnRow> {
         let conns = self.machine.conns(0);
-        conns.live_in(conns.ids()).filter_map(|(_, conn)| row(conn, self.now)).collect()
+        conns
+            .live_in(conns.ids())
+            .filter_map(|(_, conn)| row(&conns.listed(conn), self.now))
+            .collect()
     }
 
     fn publish_network(&mut self) {

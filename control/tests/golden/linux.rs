@@ -1,7 +1,7 @@
 //! Answers that Linux's own stack gives, not IPVS: in process there is no Linux, so a frame that
 //! came out of the kernel this way is equal to the unchanged frame on the port's kernel twin.
 
-use crate::trace::topology::DIRECTOR;
+use crate::trace::topology::{DIRECTOR, DIRECTOR_V6};
 
 const IP: usize = 14;
 
@@ -32,14 +32,38 @@ impl Answer {
         if [sent, answer].iter().any(|frame| frame[12..14] == [0x08, 0x06]) {
             return Some(Answer::Arp);
         }
-        let ipv4 = [sent, answer].iter().all(|frame| frame[12..14] == [0x08, 0x00]);
+        let both = |ethertype: [u8; 2]| [sent, answer].iter().all(|f| f[12..14] == ethertype);
+        if both([0x86, 0xdd]) {
+            return Answer::of_v6(sent, answer);
+        }
         match answer.get(IP + 9) {
-            _ if !ipv4 => None,
+            _ if !both([0x08, 0x00]) => None,
             Some(6) if is_rst_to(sent, answer) => Some(Answer::Rst),
             Some(1) if is_pong_to(sent, answer) => Some(Answer::Pong),
             Some(1) if is_unreachable_to(sent, answer) => Some(Answer::Unreachable),
             Some(1) if DIRECTOR.contains(&source(answer)) => Some(Answer::RouterIcmp),
             _ => is_routed(sent, answer).then_some(Answer::Routed),
+        }
+    }
+
+    /// The same of IPv6 without extension headers.
+    fn of_v6(sent: &[u8], answer: &[u8]) -> Option<Answer> {
+        let backwards = sent[22..38] == answer[38..54] && sent[38..54] == answer[22..38];
+        let is_rst = answer.get(IP + 53).is_some_and(|flags| flags & 4 != 0);
+        let kinds = [sent, answer].map(|frame| (frame[IP + 6], frame.get(IP + 40).copied()));
+        let same_echo = sent.get(IP + 44..) == answer.get(IP + 44..);
+        let from = u128::from_be_bytes(answer[22..38].try_into().expect("16 bytes"));
+        match answer[IP + 6] {
+            6 if is_rst && backwards => Some(Answer::Rst),
+            58 if kinds == [(58, Some(128)), (58, Some(129))] && backwards && same_echo => {
+                Some(Answer::Pong)
+            }
+            58 if DIRECTOR_V6.contains(&from) => Some(Answer::RouterIcmp),
+            _ => {
+                let mut expected = sent.to_vec();
+                expected[IP + 7] = expected[IP + 7].wrapping_sub(1);
+                (expected[IP..] == answer[IP..]).then_some(Answer::Routed)
+            }
         }
     }
 }

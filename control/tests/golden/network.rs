@@ -1,7 +1,8 @@
 //! The network of the recordings, as routes and next hops.
 
 use crate::trace::topology::{
-    CLIENT_ROUTER, CLIENT_ROUTER_MAC, DIRECTOR, DIRECTOR_MAC, VIP, real_server,
+    CLIENT_ROUTER, CLIENT_ROUTER_MAC, CLIENT_ROUTER_V6, CLIENTS_V6, DIRECTOR, DIRECTOR_MAC,
+    DIRECTOR_V6, VIP, VIP_V6, real_server, real_server_v6,
 };
 use dataplane::address::Address;
 use dataplane::ids::{InterfaceId, NextHopId, PortId};
@@ -13,6 +14,10 @@ use std::net::IpAddr;
 
 /// Real servers with a neighbour entry.
 const SERVERS: std::ops::RangeInclusive<u8> = 1..=9;
+/// Id of the next hop to the clients' router.
+const ROUTER: u8 = 10;
+/// What an id of IPv6 is greater by.
+const V6: u8 = 10;
 
 /// The director's two interfaces: towards clients, towards real servers.
 pub fn interfaces(vlan: u16) -> Vec<Interface> {
@@ -23,39 +28,51 @@ pub fn interfaces(vlan: u16) -> Vec<Interface> {
     vec![of(0), of(1)]
 }
 
-/// All next hops. Ids 1 to 9 are the real servers', 10 is the clients' router's.
+/// All next hops. Ids 1 to 9 are the real servers', 10 is the clients' router's; 11 to 20 are the
+/// same of IPv6.
 pub fn next_hops(vlan: u16, mtu: [u16; 2]) -> NextHops {
-    let towards = |port: usize, (target, dst_mac): (u32, [u8; 6])| NextHop {
-        target: target.ip(),
-        neighbor: target.ip(),
+    let towards = |port: usize, target: IpAddr, dst_mac: [u8; 6]| NextHop {
+        target,
+        neighbor: target,
         interface: InterfaceId(port as u16),
         port: PortId(port as u16),
         vlan,
         mtu: mtu[port],
         dst_mac,
         src_mac: DIRECTOR_MAC[port],
-        local: DIRECTOR[port].ip(),
+        local: if target.is_ipv4() { DIRECTOR[port].ip() } else { DIRECTOR_V6[port].ip() },
         state: NextHopState::Resolved,
     };
+    let mac = |server| real_server(server).1;
     let mut entries = vec![NextHop::NONE];
-    entries.extend(SERVERS.map(|server| towards(1, real_server(server))));
-    entries.push(towards(0, (CLIENT_ROUTER, CLIENT_ROUTER_MAC)));
+    entries.extend(SERVERS.map(|server| towards(1, real_server(server).0.ip(), mac(server))));
+    entries.push(towards(0, CLIENT_ROUTER.ip(), CLIENT_ROUTER_MAC));
+    entries.extend(SERVERS.map(|server| towards(1, real_server_v6(server).ip(), mac(server))));
+    entries.push(towards(0, CLIENT_ROUTER_V6.ip(), CLIENT_ROUTER_MAC));
     NextHops::new(entries)
 }
 
 /// Ids of the real servers' next hops.
 pub fn held() -> HashMap<IpAddr, NextHopId> {
-    SERVERS.map(|server| (real_server(server).0.ip(), NextHopId(u16::from(server)))).collect()
+    let id = |number| NextHopId(u16::from(number));
+    let v4 = SERVERS.map(|server| (real_server(server).0.ip(), id(server)));
+    let v6 = SERVERS.map(|server| (real_server_v6(server).ip(), id(V6 + server)));
+    v4.chain(v6).collect()
 }
 
-/// Connected networks, the director's own addresses, and 172.16.0.0/12 behind the router.
+/// Connected networks, the director's own addresses, and the clients behind the router.
 pub fn routes() -> Routes {
-    let router = NextHopId(u16::from(*SERVERS.end()) + 1);
-    let mut routes = Routes::default().with(0xac10_0000_u32.ip(), 12, RouteTarget::Via(router));
-    for (port, address) in DIRECTOR.into_iter().enumerate() {
-        routes.insert(address.ip(), 24, RouteTarget::OnLink(InterfaceId(port as u16)));
-        routes.insert(address.ip(), 32, RouteTarget::Local);
+    let router = |ids_from: u8| RouteTarget::Via(NextHopId(u16::from(ids_from + ROUTER)));
+    let mut routes = Routes::default().with(0xac10_0000_u32.ip(), 12, router(0));
+    routes.insert(CLIENTS_V6.ip(), 48, router(V6));
+    for port in 0..2 {
+        let on_link = RouteTarget::OnLink(InterfaceId(port as u16));
+        routes.insert(DIRECTOR[port].ip(), 24, on_link);
+        routes.insert(DIRECTOR_V6[port].ip(), 64, on_link);
+        routes.insert(DIRECTOR[port].ip(), 32, RouteTarget::Local);
+        routes.insert(DIRECTOR_V6[port].ip(), 128, RouteTarget::Local);
     }
     routes.insert(VIP.ip(), 32, RouteTarget::Local);
+    routes.insert(VIP_V6.ip(), 128, RouteTarget::Local);
     routes
 }

@@ -93,6 +93,15 @@ pub struct Addresses {
     pub real: IpAddr,
 }
 
+/// A conn as a listing has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Listed {
+    /// What the table holds of it.
+    pub conn: Conn,
+    /// Its addresses, wherever the table holds them.
+    pub addresses: Addresses,
+}
+
 /// Shape of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct TableConfig {

@@ -50,7 +50,7 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
         let conns = self.director.conns();
         let end = conns.ids().end.min(next + queue.room().min(DUMP_BATCH) as u32);
         for (_, conn) in conns.live_in(next..end) {
-            queue.push(DumpItem::Conn(*conn));
+            queue.push(DumpItem::Conn(conns.listed(conn)));
         }
         next = end;
         if next < conns.ids().end || queue.room() == 0 {

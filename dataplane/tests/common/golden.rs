@@ -33,6 +33,21 @@ pub mod topology {
     /// 10.0.0.100, an address of the client port.
     pub const VIP: u32 = 0x0a00_0064;
 
+    /// Network and host 1, 2001:db8:c::1 and 2001:db8:5::1: the director's, on networks of 64 bits.
+    pub const DIRECTOR_V6: [u128; 2] = [0x2001_0db8_000c << 80 | 1, 0x2001_0db8_0005 << 80 | 1];
+    /// 2001:db8:c::2, through which 2001:db8:cc::/48 is reached.
+    pub const CLIENT_ROUTER_V6: u128 = DIRECTOR_V6[0] + 1;
+    /// The network of the clients.
+    pub const CLIENTS_V6: u128 = 0x2001_0db8_00cc << 80;
+    /// 2001:db8:c::100.
+    pub const VIP_V6: u128 = 0x2001_0db8_000c << 80 | 0x100;
+
+    /// The IPv6 address of the real server `n`: 2001:db8:5::(10 + n), in decimal digits.
+    pub fn real_server_v6(n: u8) -> u128 {
+        assert!((1..=9).contains(&n), "there are real servers 1 to 9");
+        DIRECTOR_V6[1] + 0xf + u128::from(n)
+    }
+
     /// The real server `n`, 1 to 9: 192.168.1.(10 + n) and its MAC address.
     pub fn real_server(n: u8) -> (u32, [u8; 6]) {
         assert!((1..=9).contains(&n), "there are real servers 1 to 9");

@@ -99,7 +99,7 @@ async fn a_listing_ends_with_the_workers_last_conn() {
     let dump = publisher.dump(0).expect("room");
     for cport in 0..CONNS {
         let conn = dump.next().await.expect("it answers").expect("not the end");
-        assert_eq!(conn.cport, cport);
+        assert_eq!(conn.conn.cport, cport);
     }
     assert!(dump.next().await.expect("it answers").is_none());
 }

@@ -2,7 +2,7 @@
 
 use super::super::entry::{Conn, ConnFlags};
 use super::super::family::ConnFamily;
-use super::super::{Addresses, ConnId};
+use super::super::{Addresses, ConnId, Listed};
 use super::ConnTable;
 use crate::address::Address;
 use std::ops::Range;
@@ -62,6 +62,11 @@ impl ConnTable {
     #[inline]
     pub fn local<A: ConnFamily>(&self, conn: &Conn) -> A {
         A::local(self.lines(), conn.lip_index)
+    }
+
+    /// A conn for a listing.
+    pub fn listed(&self, conn: &Conn) -> Listed {
+        Listed { conn: *conn, addresses: self.addresses(conn) }
     }
 
     /// The addresses of a conn of any family.
