@@ -7,18 +7,19 @@ use crate::verdict::{DropReason, PuntClass};
 use crate::wire::{be16, icmp, icmpv6, ipv6, tcp};
 
 /// Reads the message in a packet with `headers`.
-pub(super) fn parse(headers: &Headers<u128>, message: &[u8]) -> Result<Parsed, DropReason> {
-    let (head, quote) =
-        message.split_first_chunk::<{ icmp::HEADER_LEN }>().ok_or(DropReason::BadL4Header)?;
+pub(super) fn parse(headers: &Headers<u128>, message: &[u8]) -> Parsed {
+    let Some((head, quote)) = message.split_first_chunk::<{ icmp::HEADER_LEN }>() else {
+        return Parsed::Drop(DropReason::BadL4Header);
+    };
     let kind = head[icmp::TYPE];
     if icmpv6::is_link_local(kind) {
-        return Ok(Parsed::Other(PuntClass::Neighbor, headers.vlan));
+        return Parsed::Other(PuntClass::Neighbor, headers.vlan);
     }
     let quoted = if icmpv6::is_error(kind) { quoted(quote) } else { None };
     let at_quote = usize::from(headers.l4) + icmp::HEADER_LEN;
     let (quoted, quoted_l4) =
         quoted.map_or_else(Default::default, |(key, len)| (key, (at_quote + len) as u16));
-    Ok(Parsed::V6(Content::Icmp(IcmpHeaders {
+    Parsed::V6(Content::Icmp(IcmpHeaders {
         src: headers.key.src,
         dst: headers.key.dst,
         quoted,
@@ -32,7 +33,7 @@ pub(super) fn parse(headers: &Headers<u128>, message: &[u8]) -> Result<Parsed, D
         // IPVS follows no errors about tunnels over IPv6.
         tunnelled: false,
         quoted_l4,
-    })))
+    }))
 }
 
 /// Key of a quoted packet, and the length of its headers. `None` if it does not reach to the ports

@@ -1,6 +1,7 @@
 //! IPv4, and what it carries.
 
-use super::{Content, FragmentHeaders, Headers, Parsed, icmp, l4};
+use super::l4::Front;
+use super::{Content, FragmentHeaders, Headers, Parsed, icmp};
 use crate::flow::{FlowKey, protocol};
 use crate::punt;
 use crate::verdict::DropReason;
@@ -9,47 +10,78 @@ use crate::wire::{be16, ipv4};
 
 /// Reads an IPv4 frame, or says why it is dropped.
 pub(super) fn parse(frame: &[u8], link: Link) -> Parsed {
-    content(&frame[link.payload.into()..], link).unwrap_or_else(Parsed::Drop)
-}
-
-fn content(bytes: &[u8], link: Link) -> Result<Parsed, DropReason> {
-    let head = bytes.first_chunk::<{ ipv4::MIN_LEN }>().ok_or(DropReason::BadIpHeader)?;
-    let (ip, header_len) = checked_packet(bytes, head)?;
-    let (headers, l4) = (headers(head, header_len, link), &ip[header_len..]);
+    let bytes = &frame[link.payload.into()..];
+    let Some(head) = bytes.first_chunk::<{ ipv4::MIN_LEN }>() else {
+        return Parsed::Drop(DropReason::BadIpHeader);
+    };
+    let (ip, header_len) = match checked_packet(bytes, head) {
+        Ok(checked) => checked,
+        Err(reason) => return Parsed::Drop(reason),
+    };
+    let l4 = &ip[header_len..];
+    let place = Place { head, header_len: header_len as u8, link };
     if ipv4::fragment(head) & (ipv4::MF | ipv4::OFFSET_MASK) != 0 {
-        return Ok(Parsed::V4(Content::Fragment(fragment(headers, head, l4))));
+        return Parsed::V4(Content::Fragment(fragment(&place, l4)));
     }
-    Ok(match headers.key.proto {
-        proto if protocol::has_ports(proto) => Parsed::V4(l4::flow(headers, l4)?),
-        protocol::ICMP => Parsed::V4(Content::Icmp(icmp::parse(ip, header_len, link)?)),
-        protocol::AH | protocol::ESP => Parsed::V4(l4::riding(headers)),
+    match head[ipv4::PROTOCOL] {
+        proto if protocol::has_ports(proto) => match Front::of(proto, l4) {
+            Ok(front) if front.cut => Parsed::V4(Content::CutFlow(place.headers(proto, &front))),
+            Ok(front) => Parsed::V4(Content::Flow(place.headers(proto, &front))),
+            Err(reason) => Parsed::Drop(reason),
+        },
+        protocol::ICMP => match icmp::parse(ip, header_len, link) {
+            Ok(message) => Parsed::V4(Content::Icmp(message)),
+            Err(reason) => Parsed::Drop(reason),
+        },
+        protocol::AH | protocol::ESP => {
+            Parsed::V4(Content::Riding(place.headers(protocol::UDP, &Front::RIDING)))
+        }
         proto => Parsed::Other(punt::class_of_protocol(proto), link.vlan),
-    })
+    }
 }
 
-/// All but ports and event.
-fn headers(head: &[u8; ipv4::MIN_LEN], header_len: usize, link: Link) -> Headers {
-    let (src, dst, proto) = (ipv4::src(head), ipv4::dst(head), head[ipv4::PROTOCOL]);
-    Headers {
-        key: FlowKey { src, dst, sport: 0, dport: 0, proto },
-        vlan: link.vlan,
-        ip_len: ipv4::total_len(head),
-        l3: link.payload,
-        l4: link.payload + header_len as u8,
-        event: 0,
-        ttl: head[ipv4::TTL],
-        tos: head[ipv4::TOS],
-        df: ipv4::fragment(head) & ipv4::DF != 0,
+/// A checked packet's header, and where it is.
+struct Place<'a> {
+    head: &'a [u8; ipv4::MIN_LEN],
+    header_len: u8,
+    link: Link,
+}
+
+impl Place<'_> {
+    #[inline(always)]
+    fn headers(&self, proto: u8, front: &Front) -> Headers {
+        let Place { head, header_len, link } = *self;
+        Headers {
+            key: FlowKey {
+                src: ipv4::src(head),
+                dst: ipv4::dst(head),
+                sport: front.sport,
+                dport: front.dport,
+                proto,
+            },
+            vlan: link.vlan,
+            ip_len: ipv4::total_len(head),
+            l3: link.payload,
+            l4: link.payload + header_len,
+            event: front.event,
+            ttl: head[ipv4::TTL],
+            tos: head[ipv4::TOS],
+            df: ipv4::fragment(head) & ipv4::DF != 0,
+        }
     }
 }
 
 /// A fragment, whose L4 header is in the first one, if at all: it may be cut within.
-fn fragment(headers: Headers, head: &[u8; ipv4::MIN_LEN], payload: &[u8]) -> FragmentHeaders {
-    let fragment = ipv4::fragment(head);
+fn fragment(place: &Place, payload: &[u8]) -> FragmentHeaders {
+    let (fragment, proto) = (ipv4::fragment(place.head), place.head[ipv4::PROTOCOL]);
     let offset = (fragment & ipv4::OFFSET_MASK) * 8;
+    let front = match offset {
+        0 => Front::of_first_fragment(proto, payload),
+        _ => Front::NONE,
+    };
     FragmentHeaders {
-        headers: if offset == 0 { l4::first_fragment(headers, payload) } else { headers },
-        id: be16(head, ipv4::ID).into(),
+        headers: place.headers(proto, &front),
+        id: be16(place.head, ipv4::ID).into(),
         offset,
         more: fragment & ipv4::MF != 0,
     }

@@ -1,7 +1,6 @@
 //! The front of the protocols with ports, the same over IPv4 and IPv6.
 
-use super::{Content, Headers};
-use crate::flow::{FlowKey, protocol};
+use crate::flow::protocol;
 use crate::proto::sctp::Event;
 use crate::verdict::DropReason;
 use crate::wire::{be16, sctp, tcp, udp};
@@ -20,43 +19,53 @@ enum Broken {
     Lying,
 }
 
-/// A whole packet of a protocol with ports: `headers` with the ports and the event that `l4` has.
-pub(super) fn flow<A>(headers: Headers<A>, l4: &[u8]) -> Result<Content<A>, DropReason> {
-    let event = match headers.key.proto {
-        protocol::TCP => tcp_flags(l4),
-        protocol::UDP => udp(l4),
-        _ => sctp_event(l4),
-    };
-    let ports = l4.first_chunk::<PORTS_LEN>().ok_or(DropReason::BadL4Header)?;
-    let headers = with(headers, ports, event.unwrap_or(0));
-    match event {
-        Ok(_) => Ok(Content::Flow(headers)),
-        Err(Broken::Cut) => Ok(Content::CutFlow(headers)),
-        Err(Broken::Lying) => Err(DropReason::BadL4Header),
+/// What the front of an L4 part tells.
+#[derive(Clone, Copy)]
+pub(super) struct Front {
+    pub(super) sport: u16,
+    pub(super) dport: u16,
+    /// What moves the protocol's state machine.
+    pub(super) event: u8,
+    /// Whether the header ends after the ports.
+    pub(super) cut: bool,
+}
+
+impl Front {
+    /// Of what has no ports, or none that can be seen.
+    pub(super) const NONE: Front = Front { sport: 0, dport: 0, event: 0, cut: false };
+    /// Of AH and ESP: the flow is that of their key exchange.
+    pub(super) const RIDING: Front = Front { sport: ISAKMP, dport: ISAKMP, ..Front::NONE };
+
+    /// Of a whole packet of a protocol with ports.
+    #[inline]
+    pub(super) fn of(proto: u8, l4: &[u8]) -> Result<Front, DropReason> {
+        let event = match proto {
+            protocol::TCP => tcp_flags(l4),
+            protocol::UDP => udp(l4),
+            _ => sctp_event(l4),
+        };
+        let ports = l4.first_chunk().ok_or(DropReason::BadL4Header)?;
+        match event {
+            Ok(event) => Ok(Front::with(ports, event, false)),
+            Err(Broken::Cut) => Ok(Front::with(ports, 0, true)),
+            Err(Broken::Lying) => Err(DropReason::BadL4Header),
+        }
     }
-}
 
-/// The headers of a first fragment, which may be cut within its L4 header, or before.
-pub(super) fn first_fragment<A>(headers: Headers<A>, payload: &[u8]) -> Headers<A> {
-    let ports = payload.first_chunk().unwrap_or(&[0; PORTS_LEN]);
-    let event = match headers.key.proto {
-        protocol::TCP => payload.get(tcp::FLAGS).copied().unwrap_or(0),
-        protocol::SCTP => Event::of(payload) as u8,
-        _ => 0,
-    };
-    with(headers, ports, event)
-}
+    /// Of a first fragment, which may be cut within its L4 header, or before.
+    pub(super) fn of_first_fragment(proto: u8, payload: &[u8]) -> Front {
+        let event = match proto {
+            protocol::TCP => payload.get(tcp::FLAGS).copied().unwrap_or(0),
+            protocol::SCTP => Event::of(payload) as u8,
+            _ => 0,
+        };
+        Front::with(payload.first_chunk().unwrap_or(&[0; PORTS_LEN]), event, false)
+    }
 
-/// AH or ESP: the flow is that of their key exchange.
-pub(super) fn riding<A>(headers: Headers<A>) -> Content<A> {
-    let Headers { key: FlowKey { src, dst, .. }, .. } = headers;
-    let key = FlowKey { src, dst, sport: ISAKMP, dport: ISAKMP, proto: protocol::UDP };
-    Content::Riding(Headers { key, ..headers })
-}
-
-fn with<A>(headers: Headers<A>, ports: &[u8; PORTS_LEN], event: u8) -> Headers<A> {
-    let (sport, dport) = (be16(ports, tcp::SPORT), be16(ports, tcp::DPORT));
-    Headers { key: FlowKey { sport, dport, ..headers.key }, event, ..headers }
+    fn with(ports: &[u8; PORTS_LEN], event: u8, cut: bool) -> Front {
+        let (sport, dport) = (be16(ports, tcp::SPORT), be16(ports, tcp::DPORT));
+        Front { sport, dport, event, cut }
+    }
 }
 
 /// The flags of a TCP packet.
