@@ -52,12 +52,13 @@ fn listed(service: &VirtualService, stats: Stats) -> ServiceListing {
         server: server.clone(),
         active: 0,
         inactive: 0,
+        persistent: 0,
         stats,
         rate: Stats::default(),
     };
     ServiceListing {
         key: service.key,
-        scheduler: service.scheduler,
+        options: service.options,
         stats,
         rate: Stats::default(),
         dests: service.real_servers.iter().rev().map(dest).collect(),

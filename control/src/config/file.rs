@@ -119,18 +119,25 @@ pub(super) struct Neighbor {
 pub(super) enum Protocol {
     Tcp,
     Udp,
+    Sctp,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Service {
     pub(super) fwmark: Option<Spanned<i64>>,
+    pub(super) family: Option<Spanned<FwmarkFamily>>,
     pub(super) protocol: Option<Spanned<Protocol>>,
     pub(super) address: Option<Spanned<IpAddr>>,
     pub(super) port: Option<Spanned<i64>>,
     pub(super) scheduler: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) flags: Vec<Spanned<String>>,
+    pub(super) persistent: Option<Spanned<i64>>,
+    pub(super) netmask: Option<Spanned<String>>,
+    pub(super) engine: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) one_packet: bool,
     #[serde(default)]
     pub(super) server: Vec<Server>,
 }
@@ -141,6 +148,9 @@ pub(super) struct Server {
     pub(super) address: Spanned<IpAddr>,
     pub(super) port: Option<Spanned<i64>>,
     pub(super) method: Option<Method>,
+    pub(super) tunnel: Option<Spanned<Tunnel>>,
+    pub(super) tunnel_port: Option<Spanned<i64>>,
+    pub(super) tunnel_checksum: Option<Spanned<TunnelChecksum>>,
     pub(super) weight: Option<Spanned<i64>>,
     pub(super) u_threshold: Option<Spanned<i64>>,
     pub(super) l_threshold: Option<Spanned<i64>>,
@@ -156,6 +166,32 @@ pub(super) enum Method {
     Gatewaying,
     #[serde(alias = "TUN")]
     Ipip,
+}
+
+/// Whose packets a fwmark service takes.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum FwmarkFamily {
+    Ipv4,
+    Ipv6,
+}
+
+/// ipvsadm's `--tun-type`.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Tunnel {
+    Ipip,
+    Gre,
+    Gue,
+}
+
+/// ipvsadm's `--tun-nocsum`, `--tun-csum` and `--tun-remcsum`.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TunnelChecksum {
+    NoCsum,
+    Csum,
+    RemCsum,
 }
 
 #[derive(Deserialize)]

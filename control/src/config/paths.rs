@@ -4,6 +4,7 @@ use super::error::{ConfigError, Source};
 use super::file;
 use super::ports::Interface;
 use super::value::{MacAddr, Prefix};
+use dataplane::address::Family;
 use dataplane::ids::InterfaceId;
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -68,6 +69,10 @@ fn check_route(
     let prefix = *route.prefix.get_ref();
     if let Some(via) = &route.via {
         source.unicast(via, *via.get_ref())?;
+        if Family::of(*via.get_ref()) != Family::of(prefix.address) {
+            let message = format!("{} is of another family than {prefix}", via.get_ref());
+            return Err(source.at(via, message));
+        }
     }
     let interface = match (&route.interface, &route.via) {
         (Some(name), _) => find(source, interfaces, name)?,

@@ -181,7 +181,18 @@ fn check_address(
 }
 
 impl Source<'_> {
-    /// That packets can be sent to one station by this address.
+    /// That packets can be routed to one station by this address.
+    pub(super) fn global<T>(&self, at: &Spanned<T>, address: IpAddr) -> Result<(), ConfigError> {
+        self.unicast(at, address)?;
+        match address {
+            IpAddr::V6(address) if address.is_unicast_link_local() => {
+                Err(self.at(at, format!("{address} is a link-local address")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// That packets can be sent to one station by this address, on its link at least.
     pub(super) fn unicast<T>(&self, at: &Spanned<T>, address: IpAddr) -> Result<(), ConfigError> {
         let is_unicast = match address {
             // 0/8 is "this network", 127/8 loopback, 224/4 multicast, 240/4 reserved (RFC 6890).

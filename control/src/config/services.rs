@@ -1,12 +1,12 @@
 //! `[[service]]`, `[[service.server]]` and `[[mark]]`.
 
 use super::error::{ConfigError, Source};
-use super::file::{self, Method, Protocol};
+use super::file::{self, FwmarkFamily, Method, Protocol};
+use super::options;
 use super::value::Prefix;
 use crate::rules::{RealServer, VirtualService, words};
 use dataplane::address::Family;
 use dataplane::flow::protocol;
-use dataplane::sched::{SchedulerKind, Scheduling};
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -18,7 +18,7 @@ use toml::Spanned;
 pub struct Mark {
     /// The mark, never 0.
     pub mark: u32,
-    /// IP protocol number, or `None` for TCP and UDP both.
+    /// IP protocol number, or `None` for all that have ports.
     pub proto: Option<u8>,
     /// Destination addresses.
     pub destination: Prefix,
@@ -44,9 +44,9 @@ pub(super) fn check(
             let name = words::key_text(key);
             return Err(source.at(service, format!("the service {name} is there already")));
         }
-        let scheduler = check_scheduler(source, service.get_ref())?;
+        let options = options::check(source, key, service)?;
         let real_servers = check_servers(source, key, &service.get_ref().server)?;
-        services.push(VirtualService { key, scheduler, real_servers });
+        services.push(VirtualService { key, options, real_servers });
     }
     if let Some(extra) = file.get(dataplane::limits::MAX_SERVICES) {
         let message = format!("{} services at most", dataplane::limits::MAX_SERVICES);
@@ -56,14 +56,20 @@ pub(super) fn check(
 }
 
 fn check_key(source: &Source, service: &Spanned<file::Service>) -> Result<ServiceKey, ConfigError> {
-    let file::Service { fwmark, protocol, address, port, .. } = service.get_ref();
+    let file::Service { fwmark, family, protocol, address, port, .. } = service.get_ref();
+    if let (None, Some(family)) = (fwmark, family) {
+        return Err(source.at(family, "family is for services with `fwmark`"));
+    }
     match (fwmark, protocol, address, port) {
         (Some(mark), None, None, None) => Ok(ServiceKey::Fwmark {
             mark: source.number("fwmark", mark, MARK)?,
-            family: Family::V4,
+            family: match family.as_ref().map(Spanned::get_ref) {
+                Some(FwmarkFamily::Ipv6) => Family::V6,
+                Some(FwmarkFamily::Ipv4) | None => Family::V4,
+            },
         }),
         (None, Some(protocol), Some(address), Some(port)) => {
-            source.unicast(address, *address.get_ref())?;
+            source.global(address, *address.get_ref())?;
             Ok(ServiceKey::Address {
                 proto: number(*protocol.get_ref()),
                 vip: *address.get_ref(),
@@ -81,25 +87,8 @@ fn number(protocol: Protocol) -> u8 {
     match protocol {
         Protocol::Tcp => protocol::TCP,
         Protocol::Udp => protocol::UDP,
+        Protocol::Sctp => protocol::SCTP,
     }
-}
-
-/// ipvsadm's default is wlc.
-fn check_scheduler(source: &Source, service: &file::Service) -> Result<Scheduling, ConfigError> {
-    let kind = match &service.scheduler {
-        Some(name) => SchedulerKind::from_name(name.get_ref()).ok_or_else(|| {
-            let known = SchedulerKind::ALL.map(SchedulerKind::name).join(", ");
-            source.at(name, format!("`{}` is no scheduler; there are {known}", name.get_ref()))
-        })?,
-        None => SchedulerKind::Wlc,
-    };
-    service.flags.iter().try_fold(kind.into(), |scheduling: Scheduling, flag| {
-        scheduling.with_flag(flag.get_ref()).map_err(|_| {
-            let message =
-                format!("`{}` is no flag of the scheduler {}", flag.get_ref(), kind.name());
-            source.at(flag, message)
-        })
-    })
 }
 
 fn check_servers(
@@ -127,12 +116,18 @@ fn check_server(
     key: ServiceKey,
     server: &file::Server,
 ) -> Result<RealServer, ConfigError> {
-    source.unicast(&server.address, *server.address.get_ref())?;
+    source.global(&server.address, *server.address.get_ref())?;
     let method = match server.method.unwrap_or(Method::Gatewaying) {
         Method::Masq => ForwardingMethod::Masq,
         Method::Gatewaying => ForwardingMethod::Gatewaying,
         Method::Ipip => ForwardingMethod::Ipip,
     };
+    let tunnels = method == ForwardingMethod::Ipip;
+    if Family::of(*server.address.get_ref()) != key.family() && !tunnels {
+        let message = "a server of another family than the service's needs method ipip";
+        return Err(source.at(&server.address, message));
+    }
+    let tunnel = options::tunnel(source, tunnels, server)?;
     let rport = check_server_port(source, key, method, server)?;
     let count = |what, value: &Option<Spanned<i64>>, default| {
         source.number_or(what, value.as_ref(), COUNT, default)
@@ -145,7 +140,7 @@ fn check_server(
     }
     let weight = count("weight", &server.weight, 1)?;
     let rip = *server.address.get_ref();
-    Ok(RealServer { rip, rport, method, weight, u_threshold, l_threshold })
+    Ok(RealServer { rip, rport, method, tunnel, weight, u_threshold, l_threshold })
 }
 
 /// Only masq maps ports; the others deliver the packet's own, so a port of theirs can only mislead.

@@ -1,8 +1,14 @@
 use super::*;
+use crate::rules::Persistence;
 use crate::rules::example::{fwmark, v4};
+use dataplane::address::Family;
+use dataplane::forward::tunnel::{Encap, GueChecksum};
 use dataplane::ids::{InterfaceId, PortId};
 use dataplane::sched::SchedulerKind;
+use dataplane::service::persistence::ClientMask;
 use dataplane::service::{ForwardingMethod, ServiceKey};
+use dataplane::template::Engine;
+use std::net::IpAddr;
 
 const CORES: &[usize] = &[0, 1];
 
@@ -47,7 +53,7 @@ fn a_file_means_what_it_says() {
     assert_eq!(config.routes[0].interface, InterfaceId(0));
     let (proto, vip, vport) = (6, v4(0xc0a8_6464), 80);
     assert_eq!(config.services[0].key, ServiceKey::Address { proto, vip, vport });
-    assert_eq!(config.services[0].scheduler, SchedulerKind::Wrr.into());
+    assert_eq!(config.services[0].options, SchedulerKind::Wrr.into());
     let server = &config.services[0].real_servers[0];
     assert_eq!((server.rip, server.rport, server.weight), (v4(0xc0a8_6402), 80, 3));
     assert_eq!(server.method, ForwardingMethod::Gatewaying);
@@ -292,7 +298,7 @@ fn mistakes_in_routes_and_neighbors_are_told_with_their_line() {
 fn schedulers_take_their_own_flags_and_those_of_nobody() {
     let text = "[[service]]\nfwmark = 1\nscheduler = 'mh'\nflags = ['mh-port', 'flag-1', 'flag-3']";
     let config = parse(&with_port(text)).expect("valid");
-    let scheduler = config.services[0].scheduler;
+    let scheduler = config.services[0].options.scheduler;
     assert_eq!(scheduler.kind, SchedulerKind::Mh);
     assert_eq!(scheduler.flag_names().collect::<Vec<_>>(), ["mh-fallback", "mh-port", "flag-3"]);
 }
@@ -335,7 +341,8 @@ fn mistakes_in_services_are_told_with_their_line() {
         }),
         ("wieght = 1", {
             ":10: unknown field `wieght`, expected one of \
-             `address`, `port`, `method`, `weight`, `u_threshold`, `l_threshold`"
+             `address`, `port`, `method`, `tunnel`, \
+             `tunnel_port`, `tunnel_checksum`, `weight`, `u_threshold`, `l_threshold`"
         }),
         ("[[service.server]]\naddress = '192.168.100.2'", {
             ":11: the server 192.168.100.2:80 is in this service already"
@@ -345,6 +352,87 @@ fn mistakes_in_services_are_told_with_their_line() {
         }),
         ("[[service]]\nprotocol = 'tcp'\naddress = '127.0.0.1'\nport = 80", {
             ":12: 127.0.0.1 is not a unicast address"
+        }),
+    ] {
+        assert_refused(&with_server(rest), message);
+    }
+}
+
+#[test]
+fn services_of_ipv6_and_all_their_options_are_read() {
+    let text = "[[service]]
+protocol = 'sctp'\naddress = 'fd00::100'\nport = 0\npersistent = 300\nnetmask = '64'
+[[service.server]]
+address = '10.0.0.9'\nmethod = 'ipip'\ntunnel = 'gue'\ntunnel_port = 6080\ntunnel_checksum = 'remcsum'
+[[service]]
+fwmark = 1\nfamily = 'ipv6'\nengine = 'sip'\none_packet = true
+[[service]]
+protocol = 'tcp'\naddress = '10.0.0.100'\nport = 80\npersistent = 5\nnetmask = '255.255.255.255'
+[[mark]]
+mark = 1\ndestination = 'fd00:1::/64'
+[[route]]
+prefix = '::/0'\nvia = 'fe80::1'\ninterface = 'wan'
+[[neighbor]]
+address = 'fe80::1'\nmac = '02:00:00:00:00:01'\ninterface = 'wan'";
+    let config = Config::parse(&with_port(text), "x.toml", CORES).expect("a configuration");
+    let [sctp, marked, web] = &config.services[..] else { panic!("three services") };
+    let vip: IpAddr = "fd00::100".parse().unwrap();
+    assert_eq!(sctp.key, ServiceKey::Address { proto: 132, vip, vport: 0 });
+    let mask = Some(ClientMask::Prefix(64));
+    assert_eq!(sctp.options.persistence, Some(Persistence { timeout: 300, mask }));
+    let checksum = GueChecksum::Remote;
+    assert_eq!(sctp.real_servers[0].tunnel, Encap::Gue { port: 6080, checksum });
+    assert_eq!(marked.key, ServiceKey::Fwmark { mark: 1, family: Family::V6 });
+    assert_eq!((marked.options.engine, marked.options.one_packet), (Some(Engine::Sip), true));
+    assert_eq!(web.options.persistence, Some(Persistence { timeout: 5, mask: None }));
+    assert_eq!(config.marks[0].destination.to_string(), "fd00:1::/64");
+    assert_eq!(config.routes[0].via, Some("fe80::1".parse().unwrap()));
+}
+
+#[test]
+fn mistakes_in_ipv6_and_in_options_are_told_with_their_line() {
+    let web = "[[service]]\nprotocol = 'tcp'\naddress = 'fd00::1'\nport = 80";
+    for (rest, message) in [
+        ("[[service]]\nprotocol = 'tcp'\naddress = 'fe80::1'\nport = 80", {
+            ":6: fe80::1 is a link-local address"
+        }),
+        ("[[service]]\nprotocol = 'tcp'\naddress = '::ffff:10.0.0.1'\nport = 80", {
+            ":6: ::ffff:10.0.0.1 is not a unicast address"
+        }),
+        (&*format!("{web}\nfamily = 'ipv6'"), ":8: family is for services with `fwmark`"),
+        (&*format!("{web}\npersistent = 0"), ":8: persistent 0 is not in 1 to 2678400"),
+        (&*format!("{web}\npersistent = 5\nnetmask = '255.255.255.0'"), {
+            ":9: `255.255.255.0` is not a number of bits from 1 to 128"
+        }),
+        (&*format!("{web}\nnetmask = '64'"), ":8: netmask is of use with `persistent` only"),
+        (&*format!("{web}\nengine = 'ftp'"), {
+            ":8: `ftp` is no persistence engine; there is sip"
+        }),
+        (&*format!("{web}\none_packet = true"), ":4: one_packet is for udp and fwmark services"),
+        ("[[service]]\nprotocol = 'tcp'\naddress = 'fd00::1'\nport = 0", {
+            ":4: port 0 takes every port and needs `persistent`"
+        }),
+        (&*format!("{web}\n[[service.server]]\naddress = '10.0.0.2'"), {
+            ":9: a server of another family than the service's needs method ipip"
+        }),
+        ("[[route]]\nprefix = '::/0'\nvia = '10.0.0.1'\ninterface = 'wan'", {
+            ":6: 10.0.0.1 is of another family than ::/0"
+        }),
+        ("[[mark]]\nmark = 1\ndestination = 'fd00::1/64'", {
+            ":6: `fd00::1/64` has host bits set, the prefix is fd00::/64"
+        }),
+    ] {
+        assert_refused(&with_port(rest), message);
+    }
+    for (rest, message) in [
+        (
+            "tunnel = 'gre'",
+            ":10: tunnels are for method ipip, checksums for gre and gue, ports for gue",
+        ),
+        ("method = 'ipip'\ntunnel = 'gue'", ":9: a gue tunnel needs `tunnel_port`"),
+        ("method = 'ipip'\ntunnel = 'gre'\ntunnel_checksum = 'remcsum'", ":9: gre has no remcsum"),
+        ("method = 'ipip'\ntunnel_checksum = 'csum'", {
+            ":11: tunnels are for method ipip, checksums for gre and gue, ports for gue"
         }),
     ] {
         assert_refused(&with_server(rest), message);

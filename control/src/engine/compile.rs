@@ -66,5 +66,5 @@ fn service(
             shared: identity.shared.clone(),
         });
     }
-    Ok(Service::new(id, from.key, from.scheduler, dests))
+    Ok(Service::new(id, from.key, from.options.scheduler, dests))
 }

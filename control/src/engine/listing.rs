@@ -31,7 +31,7 @@ impl<F: Fn(DestId) -> DestTotals> Lister<'_, F> {
         dests.iter().for_each(|dest| add(&mut rate, dest.rate));
         ServiceListing {
             key: service.key,
-            scheduler: service.scheduler,
+            options: service.options,
             stats: stats::listed(counted),
             rate,
             dests,
@@ -46,6 +46,7 @@ impl<F: Fn(DestId) -> DestTotals> Lister<'_, F> {
             server: server.clone(),
             active: totals.active,
             inactive: totals.inactive,
+            persistent: 0,
             stats: stats::listed(totals),
             rate: dest.map_or(Stats::default(), |dest| self.rates.of(dest.id)),
         }

@@ -14,6 +14,7 @@ pub mod publish;
 pub mod settings;
 pub mod state;
 mod stats;
+mod support;
 #[cfg(test)]
 mod tests;
 
@@ -102,7 +103,7 @@ impl Engine {
     /// The first change that cannot be, with nothing changed; or a worker that does not answer,
     /// with the change under way.
     pub async fn change(&self, changes: Vec<RuleChange>, replace: bool) -> Result<u64, ApiError> {
-        self.edit(move |desired| Ok(desired.changed(&changes, replace)?)).await
+        self.edit(move |desired| desired.changed(&changes, replace)).await
     }
 
     /// Replaces the mark rules.

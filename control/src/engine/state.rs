@@ -7,11 +7,11 @@ mod tests;
 use super::compile::{Around, compile};
 use super::identity::{Exhausted, Identities};
 use super::settings::Sysctls;
-use super::{listing, stats};
+use super::{listing, stats, support};
 use crate::api::protocol::{ApiError, ServiceListing, Sysctl, Timeouts};
 use crate::api::sysctl;
 use crate::config::Config;
-use crate::rules::{ChangeError, MarkRule, RuleChange, RuleError, Rules, VirtualService};
+use crate::rules::{MarkRule, RuleChange, RuleError, Rules, VirtualService};
 use dataplane::counters::DestTotals;
 use dataplane::ids::{DestId, Generation, NextHopId};
 use dataplane::service::{ServiceKey, ServiceTable};
@@ -45,20 +45,22 @@ impl Desired {
     /// With these changes, all or none, from no rules at all if `replace`.
     ///
     /// # Errors
-    /// The first change that cannot be.
-    pub fn changed(mut self, changes: &[RuleChange], replace: bool) -> Result<Self, ChangeError> {
+    /// The first change that cannot be, or what the data path does not do.
+    pub fn changed(mut self, changes: &[RuleChange], replace: bool) -> Result<Self, ApiError> {
         self.rules.apply_all(changes, replace)?;
+        support::check(&self.rules)?;
         Ok(self)
     }
 
     /// With a configuration's sysctls, timeouts, mark rules and services.
     ///
     /// # Errors
-    /// The first that cannot be.
+    /// The first that cannot be, or what the data path does not do.
     pub fn configured(mut self, config: &Config) -> Result<Self, ApiError> {
         self.sysctls.preset(config)?;
         self.marks = config.marks.iter().map(MarkRule::from).collect();
         self.rules.apply_all(&changes(config), true)?;
+        support::check(&self.rules)?;
         Ok(self)
     }
 
@@ -230,8 +232,8 @@ fn clear_overload(old: &Rules, table: &ServiceTable) {
 /// A configuration's services as the changes that make them.
 fn changes(config: &Config) -> Vec<RuleChange> {
     let mut changes = Vec::new();
-    for VirtualService { key, scheduler, real_servers } in &config.services {
-        changes.push(RuleChange::AddService { service: *key, scheduler: *scheduler });
+    for VirtualService { key, options, real_servers } in &config.services {
+        changes.push(RuleChange::AddService { service: *key, options: *options });
         let servers = real_servers.iter().cloned();
         changes.extend(servers.map(|server| RuleChange::AddServer { service: *key, server }));
     }

@@ -6,6 +6,7 @@ use crate::config::MacAddr;
 use crate::mirror::{self, MirrorInterface, MirrorState};
 use crate::rules::RealServer;
 use crate::rules::example::v4;
+use dataplane::forward::tunnel::Encap;
 use dataplane::ids::PortId;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::{ForwardingMethod, ServiceKey};
@@ -84,7 +85,7 @@ impl Rig {
 }
 
 fn web(servers: &[IpAddr]) -> Vec<RuleChange> {
-    let service = RuleChange::AddService { service: WEB, scheduler: SchedulerKind::Rr.into() };
+    let service = RuleChange::AddService { service: WEB, options: SchedulerKind::Rr.into() };
     std::iter::once(service).chain(servers.iter().map(|&rip| add(rip))).collect()
 }
 
@@ -93,6 +94,7 @@ fn add(rip: IpAddr) -> RuleChange {
         rip,
         rport: 80,
         method: ForwardingMethod::Masq,
+        tunnel: Encap::Ipip,
         weight: 1,
         u_threshold: 0,
         l_threshold: 0,

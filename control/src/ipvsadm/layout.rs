@@ -4,8 +4,10 @@ use super::names::Names;
 use super::numbers::{abbreviated, exact};
 use super::sort;
 use crate::api::protocol::{DestListing, Listing, ServiceListing, Stats};
-use crate::rules::words::proto_name;
+use crate::rules::words::{engine_name, mask_text, proto_name};
+use crate::rules::{Persistence, RealServer, ServiceOptions};
 use dataplane::address::Family;
+use dataplane::forward::tunnel::{Encap, GueChecksum};
 use dataplane::sched::{SchedFlags, SchedulerKind, Scheduling};
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use std::fmt::Write;
@@ -119,15 +121,34 @@ fn service_lines(text: &mut String, service: &ServiceListing, format: Format, na
             writeln!(text, "{name:<SERVICE_WIDTH$}{}", counters(&service.rate, format.exact))
         }
         _ => {
-            let flags = flags(service.scheduler);
-            writeln!(text, "{name} {}{flags}", service.scheduler.kind.name())
+            let options = options_text(&service.options, service.key.family());
+            writeln!(text, "{name} {options}")
         }
     };
     for dest in ordered_dests(service, format.nosort) {
         let name = names.endpoint(dest.server.rip, dest.server.rport, proto_of(service.key));
-        let name = cut(&name, SERVER_WIDTH);
+        let name = shown(&name, SERVER_WIDTH, dest.server.rip.is_ipv6());
         let _ = writeln!(text, "  -> {name:<SERVER_WIDTH$}{}", dest_columns(dest, format));
     }
+}
+
+/// The scheduler with its flags, persistence, its engine and one-packet scheduling.
+fn options_text(options: &ServiceOptions, family: Family) -> String {
+    let ServiceOptions { scheduler, persistence, engine, one_packet } = *options;
+    let mut text = format!("{}{}", scheduler.kind.name(), flags(scheduler));
+    if let Some(Persistence { timeout, mask }) = persistence {
+        let _ = write!(text, " persistent {timeout}");
+        if let Some(mask) = mask.and_then(|mask| Persistence::grouping(mask, family)) {
+            let _ = write!(text, " mask {}", mask_text(mask));
+        }
+    }
+    if let Some(engine) = engine {
+        let _ = write!(text, " pe {}", engine_name(engine));
+    }
+    if one_packet {
+        text.push_str(" ops");
+    }
+    text
 }
 
 /// A scheduler's flags. For one with flags of its own ipvsadm does not know flag-3, and frames
@@ -152,7 +173,12 @@ fn service_name(key: ServiceKey, names: &Names) -> String {
         ServiceKey::Fwmark { mark, family: Family::V4 } => format!("FWM  {}", mark as i32),
         ServiceKey::Fwmark { mark, family: Family::V6 } => format!("FWM  {} IPv6", mark as i32),
     };
-    cut(&name, SERVICE_WIDTH).to_owned()
+    shown(&name, SERVICE_WIDTH, key.family() == Family::V6).to_owned()
+}
+
+/// IPv6 names are never cut.
+fn shown(name: &str, width: usize, is_v6: bool) -> &str {
+    if is_v6 { name } else { cut(name, width) }
 }
 
 fn cut(name: &str, width: usize) -> &str {
@@ -168,11 +194,31 @@ fn dest_columns(dest: &DestListing, format: Format) -> String {
         Columns::Stats => counters(&dest.stats, format.exact),
         Columns::Rate => rates(&dest.rate, format.exact),
         Columns::Thresholds => format!(" {upper:<10} {lower:<10} {active:<10} {inactive:<10}"),
-        // There are no persistence templates.
-        Columns::PersistentConn => format!(" {weight:<9} {:<11} {active:<10} {inactive:<10}", 0),
+        Columns::PersistentConn => {
+            let templates = dest.persistent;
+            format!(" {weight:<9} {templates:<11} {active:<10} {inactive:<10}")
+        }
         Columns::TunInfo => {
-            let info = if server.method == ForwardingMethod::Ipip { "ipip" } else { "n/a" };
+            let info = tunnel_info(server);
             format!(" {forward:<7} {info:<13} {weight:<6} {active:<10} {inactive:<10}")
+        }
+    }
+}
+
+/// `gue:PORT:FLAG`, `gre:FLAG`; the flag tells the checksum.
+fn tunnel_info(server: &RealServer) -> String {
+    match server.tunnel {
+        _ if server.method != ForwardingMethod::Ipip => "n/a".into(),
+        Encap::Ipip => "ipip".into(),
+        Encap::Gre { checksum: false } => "gre:-c".into(),
+        Encap::Gre { checksum: true } => "gre:+c".into(),
+        Encap::Gue { port, checksum } => {
+            let flag = match checksum {
+                GueChecksum::Absent => "-c",
+                GueChecksum::Full => "+c",
+                GueChecksum::Remote => "r+c",
+            };
+            format!("gue:{port}:{flag}")
         }
     }
 }
@@ -200,7 +246,7 @@ fn rates(rate: &Stats, in_full: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::RealServer;
+    use crate::rules::example::fwmark;
     use dataplane::sched::SchedulerKind;
 
     #[test]
@@ -209,16 +255,16 @@ mod tests {
             rip: [192, 168, 1, 11].into(),
             rport: 0,
             method: ForwardingMethod::Gatewaying,
+            tunnel: Encap::Ipip,
             weight: 1,
             u_threshold: 0,
             l_threshold: 0,
         };
         let rate = Stats { conns: 1, inpkts: 2, outpkts: 3, inbytes: 100_000_000, outbytes: 5 };
         let (stats, active, inactive) = (Stats::default(), 23, 1_234_567_890);
-        let dests = vec![DestListing { server, active, inactive, stats, rate }];
-        let (key, scheduler) =
-            (ServiceKey::Fwmark { mark: 1, family: Family::V4 }, SchedulerKind::Rr.into());
-        let services = vec![ServiceListing { key, scheduler, stats, rate, dests }];
+        let dests = vec![DestListing { server, active, inactive, persistent: 0, stats, rate }];
+        let (key, options) = (fwmark(1), SchedulerKind::Rr.into());
+        let services = vec![ServiceListing { key, options, stats, rate, dests }];
         let listing = Listing { table_size: 4096, services };
         let last_line = |columns| {
             let format = Format { columns, ..Format::default() };

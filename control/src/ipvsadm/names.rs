@@ -7,7 +7,7 @@
 use dataplane::flow::protocol;
 use std::collections::HashMap;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What the files say; empty stands for `-n`.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl Names {
     /// `host:port` or `[host]:port`, by name where there is one.
     pub fn endpoint(&self, address: IpAddr, port: u16, proto: u8) -> String {
         let host = self.hosts.get(&address).cloned();
-        let host = host.unwrap_or_else(|| address.to_string());
+        let host = host.unwrap_or_else(|| number_of(address));
         let host = if address.is_ipv6() { format!("[{host}]") } else { host };
         match self.services.iter().find(|row| row.1 == port && row.2 == proto && port != 0) {
             Some(row) => format!("{host}:{}", row.0),
@@ -65,11 +65,22 @@ impl Names {
     }
 }
 
+/// As `inet_ntop` writes it: in an IPv6 address that begins with 96 zeros the rest is dotted.
+fn number_of(address: IpAddr) -> String {
+    match address {
+        IpAddr::V6(v6) if matches!(v6.segments(), [0, 0, 0, 0, 0, 0, high, _] if high > 0) => {
+            format!("::{}", Ipv4Addr::from_bits(v6.to_bits() as u32))
+        }
+        address => address.to_string(),
+    }
+}
+
 fn port_and_proto(text: &str) -> Option<(u16, u8)> {
     let (port, proto) = text.split_once('/')?;
     let proto = match proto {
         "tcp" => protocol::TCP,
         "udp" => protocol::UDP,
+        "sctp" => protocol::SCTP,
         _ => return None,
     };
     Some((port.parse().ok()?, proto))
@@ -96,5 +107,21 @@ mod tests {
         assert_eq!(names.endpoint(v4(0x0a00_0064), 80, 6), "vip.example.org:http");
         assert_eq!(names.endpoint(v4(0x0a00_0065), 80, 17), "10.0.0.101:80");
         assert_eq!(Names::none().endpoint(v4(0x0a00_0064), 80, 6), "10.0.0.100:80");
+        let localhost = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+        assert_eq!(names.endpoint(localhost, 80, 6), "[localhost]:http");
+    }
+
+    #[test]
+    fn ipv6_addresses_are_written_as_the_c_library_does() {
+        for (bits, text) in [
+            (1_u128, "[::1]:80"),
+            (0x0102_0304, "[::1.2.3.4]:80"),
+            (0xffff_0102_0304, "[::ffff:1.2.3.4]:80"),
+            (0x2001_0db8 << 96 | 1 << 64 | 1, "[2001:db8:0:1::1]:80"),
+            (0x2001 << 112 | 1 << 80 | 1 << 64 | 1 << 48 | 1 << 16 | 1, "[2001:0:1:1:1:0:1:1]:80"),
+        ] {
+            let address = std::net::Ipv6Addr::from_bits(bits).into();
+            assert_eq!(Names::none().endpoint(address, 80, 6), text);
+        }
     }
 }

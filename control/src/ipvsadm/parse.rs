@@ -8,9 +8,11 @@ use super::options::{Command, Flag};
 use super::popt::Words;
 use super::{Failure, check};
 use crate::api::protocol::Timeouts;
-use crate::rules::{RealServer, RuleChange, RuleError, words};
+use crate::rules::{Persistence, RealServer, RuleChange, RuleError, ServiceOptions, words};
 use dataplane::address::Family;
+use dataplane::forward::tunnel::{Encap, GueChecksum};
 use dataplane::sched::{SchedFlags, SchedulerKind, Scheduling};
+use dataplane::service::persistence::ClientMask;
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -57,7 +59,7 @@ pub enum Invocation {
 }
 
 /// The longest timeout: 31 days.
-const MAX_TIMEOUT: i64 = 31 * 86_400;
+const MAX_TIMEOUT: i64 = Persistence::MAX_TIMEOUT as i64;
 
 /// Reads the words after `ipvsadm`.
 ///
@@ -126,7 +128,11 @@ struct Draft<'a> {
     weight: u32,
     u_threshold: u32,
     l_threshold: u32,
+    persistent: Option<u32>,
+    mask: Option<ClientMask>,
+    engine: String,
     tunnel: String,
+    tunnel_port: u16,
     timeouts: Option<Timeouts>,
 }
 
@@ -146,7 +152,11 @@ impl<'a> Draft<'a> {
             weight: 1,
             u_threshold: 0,
             l_threshold: 0,
+            persistent: None,
+            mask: None,
+            engine: String::new(),
             tunnel: "ipip".into(),
+            tunnel_port: 0,
             timeouts: None,
         }
     }
@@ -201,12 +211,16 @@ impl<'a> Draft<'a> {
             "weight" => self.weight = threshold(value, "weight")?,
             "u-threshold" => self.u_threshold = threshold(value, "u_threshold")?,
             "l-threshold" => self.l_threshold = threshold(value, "l_threshold")?,
-            "persistent" if !value.is_empty() => drop(timeout(value, 1)?),
-            "netmask" => self.netmask(value)?,
+            "persistent" if value.is_empty() => {
+                self.persistent = Some(Persistence::DEFAULT_TIMEOUT);
+            }
+            "persistent" => self.persistent = Some(timeout(value, 1)?),
+            "netmask" => self.mask = Some(self.client_mask(value)?),
+            "pe" => self.engine = value.to_owned(),
             "sched-flags" => self.flag_names = value.to_owned(),
             "tun-type" if matches!(value, "ipip" | "gue" | "gre") => self.tunnel = value.into(),
             "tun-type" => return Err(Failure::bad("illegal tunnel type specified")),
-            "tun-port" => drop(bounded(value, 1, 65535, "tunnel port")?),
+            "tun-port" => self.tunnel_port = bounded(value, 1, 65535, "tunnel port")? as u16,
             "syncid" => drop(bounded(value, 0, 255, "syncid")?),
             "sync-maxlen" => drop(bounded(value, 1, 65507, "sync-maxlen")?),
             "mcast-port" => drop(bounded(value, 1, 65535, "mcast-port")?),
@@ -240,13 +254,15 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn netmask(&mut self, value: &str) -> Result<(), Failure> {
-        let (is_good, message) = if self.target.is_v6 {
-            (number(value, 1, 128).is_some(), "illegal ipv6 netmask specified")
+    fn client_mask(&self, value: &str) -> Result<ClientMask, Failure> {
+        let (mask, message) = if self.target.is_v6 {
+            let len = number(value, 1, 128);
+            (len.map(|len| ClientMask::Prefix(len as u8)), "illegal ipv6 netmask specified")
         } else {
-            (netmask(value).is_some(), "illegal virtual server persistent mask specified")
+            let mask = netmask(value).map(|mask| ClientMask::Netmask(mask.to_bits()));
+            (mask, "illegal virtual server persistent mask specified")
         };
-        if is_good { Ok(()) } else { Err(Failure::bad(message)) }
+        mask.ok_or_else(|| Failure::bad(message))
     }
 
     /// Words that are no options: the values of `--set`, else one too many.
@@ -278,7 +294,6 @@ impl<'a> Draft<'a> {
             Command::List => self.check_list()?,
             _ => {}
         }
-        self.check_supported()?;
         self.invocation()
     }
 
@@ -316,29 +331,6 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// What ipvsadm would do and this version of Sluice does not.
-    fn check_supported(&self) -> Result<(), Failure> {
-        let has_v6_server = self.server.is_some_and(|(address, _)| address.is_ipv6());
-        let tunnel = format!("tunnel type `{}'", self.tunnel);
-        let missing = [
-            (
-                matches!(self.command, Command::StartDaemon | Command::StopDaemon),
-                "the connection sync daemon",
-            ),
-            (self.target.is_v6 || has_v6_server, "IPv6"),
-            (self.target.proto == 132, "SCTP"),
-            (self.has("persistent"), "persistence (-p)"),
-            (self.has("netmask"), "persistence granularity (-M)"),
-            (self.has("pe"), "a persistence engine (--pe)"),
-            (self.has("ops"), "one-packet scheduling (-o)"),
-            (self.tunnel != "ipip", &tunnel),
-        ];
-        match missing.iter().find(|row| row.0) {
-            Some((_, what)) => Err(not_supported(what)),
-            None => Ok(()),
-        }
-    }
-
     fn key(&self) -> ServiceKey {
         let Target { address, proto, port, fwmark, .. } = self.target;
         match fwmark {
@@ -354,10 +346,40 @@ impl<'a> Draft<'a> {
     fn scheduler(&self) -> Result<Scheduling, Failure> {
         let kind = match self.scheduler.as_str() {
             "" => SchedulerKind::Wlc,
-            name => SchedulerKind::from_name(name)
-                .ok_or_else(|| Failure::refused(RuleError::NoSuchScheduler.to_string()))?,
+            name => SchedulerKind::from_name(name).ok_or_else(no_such_scheduler)?,
         };
         Ok(Scheduling { kind, flags: self.flags })
+    }
+
+    fn options(&self) -> Result<ServiceOptions, Failure> {
+        let engine = match self.engine.as_str() {
+            "" => None,
+            name => Some(words::engine_of(name).ok_or_else(no_such_scheduler)?),
+        };
+        let family = self.target.family();
+        let mask = self.mask.and_then(|mask| Persistence::grouping(mask, family));
+        Ok(ServiceOptions {
+            scheduler: self.scheduler()?,
+            persistence: self.persistent.map(|timeout| Persistence { timeout, mask }),
+            engine,
+            one_packet: self.has("ops"),
+        })
+    }
+
+    fn encap(&self) -> Encap {
+        match self.tunnel.as_str() {
+            _ if self.method != ForwardingMethod::Ipip => Encap::Ipip,
+            "gre" => Encap::Gre { checksum: self.has("tun-csum") },
+            "gue" => {
+                let checksum = match (self.has("tun-csum"), self.has("tun-remcsum")) {
+                    (true, _) => GueChecksum::Full,
+                    (_, true) => GueChecksum::Remote,
+                    _ => GueChecksum::Absent,
+                };
+                Encap::Gue { port: self.tunnel_port, checksum }
+            }
+            _ => Encap::Ipip,
+        }
     }
 
     fn server(&self) -> RealServer {
@@ -366,6 +388,7 @@ impl<'a> Draft<'a> {
             rip,
             rport,
             method: self.method,
+            tunnel: self.encap(),
             weight: self.weight,
             u_threshold: self.u_threshold,
             l_threshold: self.l_threshold,
@@ -376,12 +399,11 @@ impl<'a> Draft<'a> {
         let service = self.key();
         Ok(match self.command {
             Command::AddService => {
-                Invocation::Change(RuleChange::AddService { service, scheduler: self.scheduler()? })
+                Invocation::Change(RuleChange::AddService { service, options: self.options()? })
             }
-            Command::EditService => Invocation::Change(RuleChange::EditService {
-                service,
-                scheduler: self.scheduler()?,
-            }),
+            Command::EditService => {
+                Invocation::Change(RuleChange::EditService { service, options: self.options()? })
+            }
             Command::DeleteService => Invocation::Change(RuleChange::DeleteService { service }),
             Command::Flush => Invocation::Change(RuleChange::Flush),
             Command::AddServer => {
@@ -436,6 +458,10 @@ impl<'a> Draft<'a> {
         ];
         order.iter().find(|row| self.has(row.0)).map_or(Columns::Plain, |row| row.1)
     }
+}
+
+fn no_such_scheduler() -> Failure {
+    Failure::refused(RuleError::NoSuchScheduler.to_string())
 }
 
 fn bounded(text: &str, min: i64, max: i64, name: &str) -> Result<u32, Failure> {

@@ -9,8 +9,11 @@
 use super::layout::{ordered, ordered_dests, proto_of};
 use super::names::Names;
 use crate::api::protocol::{DestListing, Listing, Timeouts};
+use crate::rules::words::{engine_name, mask_text};
+use crate::rules::{Persistence, ServiceOptions};
 use dataplane::address::Family;
 use dataplane::flow::protocol;
+use dataplane::forward::tunnel::{Encap, GueChecksum};
 use dataplane::service::{ForwardingMethod, ServiceKey};
 
 /// The lines that make these rules from none.
@@ -22,12 +25,8 @@ pub fn lines(listing: &Listing, timeouts: Timeouts, names: &Names) -> String {
     }
     for service in ordered(listing, false) {
         let selector = selector(service.key, names);
-        text.push_str(&format!("-A {selector} -s {}", service.scheduler.kind.name()));
-        let flags: Vec<&str> = service.scheduler.flag_names().collect();
-        if !flags.is_empty() {
-            text.push_str(&format!(" -b {}", flags.join(",")));
-        }
-        text.push('\n');
+        let options = options_text(&service.options, service.key.family());
+        text.push_str(&format!("-A {selector} {options}\n"));
         for dest in ordered_dests(service, false) {
             text.push_str(&server_line(&selector, dest, proto_of(service.key), names));
         }
@@ -35,10 +34,37 @@ pub fn lines(listing: &Listing, timeouts: Timeouts, names: &Names) -> String {
     text
 }
 
+/// The options of a service in ipvsadm's order.
+fn options_text(options: &ServiceOptions, family: Family) -> String {
+    let ServiceOptions { scheduler, persistence, engine, one_packet } = *options;
+    let mut text = format!("-s {}", scheduler.kind.name());
+    if let Some(Persistence { timeout, mask }) = persistence {
+        text.push_str(&format!(" -p {timeout}"));
+        if let Some(mask) = mask.and_then(|mask| Persistence::grouping(mask, family)) {
+            text.push_str(&format!(" -M {}", mask_text(mask)));
+        }
+    }
+    if let Some(engine) = engine {
+        text.push_str(&format!(" --pe {}", engine_name(engine)));
+    }
+    if one_packet {
+        text.push_str(" -o");
+    }
+    let flags: Vec<&str> = scheduler.flag_names().collect();
+    if !flags.is_empty() {
+        text.push_str(&format!(" -b {}", flags.join(",")));
+    }
+    text
+}
+
 fn selector(key: ServiceKey, names: &Names) -> String {
     match key {
         ServiceKey::Address { proto, vip, vport } => {
-            let option = if proto == protocol::UDP { "-u" } else { "-t" };
+            let option = match proto {
+                protocol::UDP => "-u",
+                protocol::SCTP => "--sctp-service",
+                _ => "-t",
+            };
             format!("{option} {}", names.endpoint(vip, vport, proto))
         }
         ServiceKey::Fwmark { mark, family: Family::V4 } => format!("-f {mark}"),
@@ -56,11 +82,26 @@ fn server_line(selector: &str, dest: &DestListing, proto: u8, names: &Names) -> 
     let endpoint = names.endpoint(server.rip, server.rport, proto);
     let mut line = format!("-a {selector} -r {endpoint} {method} -w {}", server.weight);
     if server.method == ForwardingMethod::Ipip {
-        line.push_str(" --tun-type ipip");
+        line.push_str(&tunnel_options(server.tunnel));
     }
     if server.u_threshold > 0 {
         line.push_str(&format!(" -x {} -y {}", server.u_threshold, server.l_threshold));
     }
     line.push('\n');
     line
+}
+
+fn tunnel_options(encap: Encap) -> String {
+    let checksum = |with| if with { "csum" } else { "nocsum" };
+    match encap {
+        Encap::Ipip => " --tun-type ipip".into(),
+        Encap::Gre { checksum: with } => format!(" --tun-type gre --tun-{}", checksum(with)),
+        Encap::Gue { port, checksum: GueChecksum::Remote } => {
+            format!(" --tun-type gue --tun-port {port} --tun-remcsum")
+        }
+        Encap::Gue { port, checksum: how } => {
+            let with = checksum(how == GueChecksum::Full);
+            format!(" --tun-type gue --tun-port {port} --tun-{with}")
+        }
+    }
 }

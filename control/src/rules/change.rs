@@ -1,7 +1,6 @@
 //! One step of the operator.
 
-use super::{RealServer, words};
-use dataplane::sched::Scheduling;
+use super::{RealServer, ServiceOptions, words};
 use dataplane::service::ServiceKey;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -15,18 +14,18 @@ pub enum RuleChange {
         /// What it takes.
         #[serde(with = "words::key")]
         service: ServiceKey,
-        /// How it chooses.
-        #[serde(flatten, with = "words::scheduling")]
-        scheduler: Scheduling,
+        /// How it serves.
+        #[serde(flatten)]
+        options: ServiceOptions,
     },
     /// `ipvsadm -E`.
     EditService {
         /// Which.
         #[serde(with = "words::key")]
         service: ServiceKey,
-        /// How it chooses from now on.
-        #[serde(flatten, with = "words::scheduling")]
-        scheduler: Scheduling,
+        /// How it serves from now on.
+        #[serde(flatten)]
+        options: ServiceOptions,
     },
     /// `ipvsadm -D`.
     DeleteService {

@@ -6,14 +6,18 @@
 mod change;
 mod error;
 mod marks;
+mod options;
 mod quiesced;
+mod tunnel;
 pub mod words;
 
 pub use change::RuleChange;
 pub use error::{ChangeError, RuleError};
 pub use marks::MarkRule;
+pub use options::{Persistence, ServiceOptions};
 
-use dataplane::sched::Scheduling;
+use dataplane::address::Family;
+use dataplane::forward::tunnel::Encap;
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use quiesced::Quiesced;
 use serde::{Deserialize, Serialize};
@@ -26,9 +30,9 @@ pub struct VirtualService {
     /// What it takes.
     #[serde(with = "words::key")]
     pub key: ServiceKey,
-    /// How it chooses.
-    #[serde(flatten, with = "words::scheduling")]
-    pub scheduler: Scheduling,
+    /// How it serves.
+    #[serde(flatten)]
+    pub options: ServiceOptions,
     /// In the order of adding (the kernel's list, and so the compiled table, is the reverse).
     pub real_servers: Vec<RealServer>,
 }
@@ -43,6 +47,9 @@ pub struct RealServer {
     /// How packets reach it.
     #[serde(with = "words::method")]
     pub method: ForwardingMethod,
+    /// How the packets of a tunnel are wrapped; other methods do not look at it.
+    #[serde(default, with = "tunnel", skip_serializing_if = "tunnel::is_plain")]
+    pub tunnel: Encap,
     /// 0 quiesces.
     pub weight: u32,
     /// Upper connection threshold, 0 for none.
@@ -116,10 +123,11 @@ impl Rules {
     /// The kernel's reason; nothing changed.
     pub fn apply(&mut self, change: &RuleChange) -> Result<(), RuleError> {
         match change {
-            RuleChange::AddService { service, scheduler } => self.add_service(*service, *scheduler),
-            RuleChange::EditService { service, scheduler } => {
+            RuleChange::AddService { service, options } => self.add_service(*service, *options),
+            RuleChange::EditService { service, options } => {
                 let edited = self.services.get_mut(service).ok_or(RuleError::NoSuchService)?;
-                edited.scheduler = *scheduler;
+                options.check(*service)?;
+                edited.options = *options;
                 Ok(())
             }
             RuleChange::DeleteService { service } => {
@@ -150,19 +158,15 @@ impl Rules {
         }
     }
 
-    fn add_service(&mut self, key: ServiceKey, scheduler: Scheduling) -> Result<(), RuleError> {
+    fn add_service(&mut self, key: ServiceKey, options: ServiceOptions) -> Result<(), RuleError> {
         if self.services.contains_key(&key) {
             return Err(RuleError::ServiceExists);
         }
         if self.services.len() >= dataplane::limits::MAX_SERVICES {
             return Err(RuleError::NoRoom);
         }
-        // Port 0 takes every port of its VIP, which IPVS allows only to a persistent service.
-        if matches!(key, ServiceKey::Address { vport: 0, .. } | ServiceKey::Fwmark { mark: 0, .. })
-        {
-            return Err(RuleError::Invalid);
-        }
-        let service = VirtualService { key, scheduler, real_servers: Vec::new() };
+        options.check(key)?;
+        let service = VirtualService { key, options, real_servers: Vec::new() };
         self.services.insert(key, service);
         Ok(())
     }
@@ -194,10 +198,17 @@ impl VirtualService {
 
     /// The server with the port it gets, if its numbers are in range.
     fn checked(&self, server: &RealServer) -> Result<RealServer, RuleError> {
+        let tunnels = server.method == ForwardingMethod::Ipip;
+        if Family::of(server.rip) != self.key.family() && !tunnels {
+            return Err(RuleError::Invalid);
+        }
         const MAX: u32 = i32::MAX as u32;
         let numbers = [server.weight, server.u_threshold, server.l_threshold];
         if numbers.iter().any(|&n| n > MAX) || server.l_threshold > server.u_threshold {
             return Err(RuleError::OutOfRange);
+        }
+        if tunnels && matches!(server.tunnel, Encap::Gue { port: 0, .. }) {
+            return Err(RuleError::Invalid);
         }
         Ok(RealServer { rport: self.port_for(server), ..server.clone() })
     }

@@ -2,17 +2,24 @@
 
 use super::example::{fwmark, v4};
 use super::*;
-use dataplane::sched::SchedulerKind;
+use dataplane::forward::tunnel::GueChecksum;
+use dataplane::sched::{SchedulerKind, Scheduling};
+use dataplane::service::persistence::ClientMask;
+use dataplane::template::Engine;
 
 const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: v4(0x0a00_0064), vport: 80 };
 const RS: IpAddr = v4(0xc0a8_010b);
 
+const V6_RS: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9));
+const GUE_WITHOUT_PORT: Encap = Encap::Gue { port: 0, checksum: GueChecksum::Absent };
+
 fn server(method: ForwardingMethod) -> RealServer {
-    RealServer { rip: RS, rport: 8080, method, weight: 1, u_threshold: 0, l_threshold: 0 }
+    let tunnel = Encap::Ipip;
+    RealServer { rip: RS, rport: 8080, method, tunnel, weight: 1, u_threshold: 0, l_threshold: 0 }
 }
 
 fn add_service(service: ServiceKey) -> RuleChange {
-    RuleChange::AddService { service, scheduler: SchedulerKind::Rr.into() }
+    RuleChange::AddService { service, options: SchedulerKind::Rr.into() }
 }
 
 fn add(server: RealServer) -> RuleChange {
@@ -34,13 +41,26 @@ fn each_refusal_has_the_kernels_reason() {
     let mut rules = web_with(std::slice::from_ref(&masq));
     let other = fwmark(9);
     let absent = RealServer { rip: v4(0xc0a8_010c), ..masq.clone() };
+    let tunnelled = |rip, tunnel| RealServer {
+        rip,
+        tunnel,
+        method: ForwardingMethod::Ipip,
+        ..server(ForwardingMethod::Masq)
+    };
+    let persistent = |mask| RuleChange::AddService {
+        service: ServiceKey::Address { proto: 6, vip: v4(0x0a00_0065), vport: 80 },
+        options: ServiceOptions {
+            persistence: Some(Persistence { timeout: 60, mask }),
+            ..ServiceOptions::default()
+        },
+    };
     let crossed = RealServer { u_threshold: 5, l_threshold: 10, ..absent.clone() };
     let multicast = RealServer { rip: v4(0xe000_0001), ..masq.clone() };
     let cases = [
         (add_service(WEB), RuleError::ServiceExists),
         (RuleChange::DeleteService { service: other }, RuleError::NoSuchService),
         (
-            RuleChange::EditService { service: other, scheduler: SchedulerKind::Lc.into() },
+            RuleChange::EditService { service: other, options: SchedulerKind::Lc.into() },
             RuleError::NoSuchService,
         ),
         (
@@ -55,7 +75,7 @@ fn each_refusal_has_the_kernels_reason() {
         (add(crossed.clone()), RuleError::OutOfRange),
         (add(RealServer { weight: 1 << 31, ..absent.clone() }), RuleError::OutOfRange),
         (add(multicast), RuleError::Invalid),
-        (RuleChange::EditServer { service: WEB, server: absent }, RuleError::NoSuchServer),
+        (RuleChange::EditServer { service: WEB, server: absent.clone() }, RuleError::NoSuchServer),
         (RuleChange::EditServer { service: WEB, server: crossed }, RuleError::OutOfRange),
         (RuleChange::DeleteServer { service: WEB, rip: RS, rport: 80 }, RuleError::NoSuchServer),
         (
@@ -63,6 +83,15 @@ fn each_refusal_has_the_kernels_reason() {
             RuleError::Invalid,
         ),
         (add_service(fwmark(0)), RuleError::Invalid),
+        (persistent(Some(ClientMask::Prefix(64))), RuleError::Invalid),
+        (
+            add(RealServer { rip: V6_RS, method: ForwardingMethod::Gatewaying, ..absent.clone() }),
+            RuleError::Invalid,
+        ),
+        (add(tunnelled(v4(0xc0a8_010c), GUE_WITHOUT_PORT)), RuleError::Invalid),
+        (add(tunnelled("fe80::1".parse().unwrap(), Encap::Ipip)), RuleError::Invalid),
+        (add(tunnelled("ff02::1".parse().unwrap(), Encap::Ipip)), RuleError::Invalid),
+        (add(tunnelled("::ffff:10.0.0.1".parse().unwrap(), Encap::Ipip)), RuleError::Invalid),
     ];
     let before = rules.clone();
     for (change, reason) in cases {
@@ -143,10 +172,48 @@ fn changes_read_back_from_json_as_they_were_written() {
 }
 
 #[test]
+fn what_ipvsadm_says_more_stands_in_json_by_its_words() {
+    let options = ServiceOptions {
+        persistence: Some(Persistence { timeout: 60, mask: Some(ClientMask::Netmask(!0xff)) }),
+        engine: Some(Engine::Sip),
+        one_packet: true,
+        ..ServiceOptions::default()
+    };
+    let service = ServiceKey::Fwmark { mark: 7, family: Family::V6 };
+    let tunnel = Encap::Gue { port: 6080, checksum: GueChecksum::Remote };
+    let method = ForwardingMethod::Ipip;
+    let server = RealServer { rip: V6_RS, tunnel, ..self::server(method) };
+    for (change, text) in [
+        (
+            RuleChange::AddService { service, options },
+            r#"{"change":"add_service","service":{"fwmark":7,"family":"ipv6"},"scheduler":"wlc","persistence":{"timeout":60,"mask":"255.255.255.0"},"engine":"sip","one_packet":true}"#,
+        ),
+        (
+            RuleChange::AddServer { service, server },
+            r#"{"change":"add_server","service":{"fwmark":7,"family":"ipv6"},"server":{"rip":"fd00::9","rport":8080,"method":"ipip","tunnel":{"type":"gue","port":6080,"checksum":"remcsum"},"weight":1,"u_threshold":0,"l_threshold":0}}"#,
+        ),
+    ] {
+        assert_eq!(serde_json::to_string(&change).unwrap(), text);
+        assert_eq!(serde_json::from_str::<RuleChange>(text).unwrap(), change);
+    }
+}
+
+#[test]
+fn a_real_server_of_the_other_family_is_reached_through_a_tunnel() {
+    let mut rules = web_with(&[]);
+    let method = ForwardingMethod::Ipip;
+    rules.apply(&add(RealServer { rip: V6_RS, ..server(method) })).unwrap();
+    assert_eq!(rules.get(WEB).unwrap().real_servers[0].rip, V6_RS);
+}
+
+#[test]
 fn flags_stand_in_json_by_their_schedulers_names_for_them() {
     let with =
         |names: &[&str]| words::with_flags(SchedulerKind::Sh, names.iter().copied()).unwrap();
-    let change = |scheduler| RuleChange::AddService { service: fwmark(7), scheduler };
+    let change = |scheduler: Scheduling| {
+        let options = scheduler.into();
+        RuleChange::AddService { service: fwmark(7), options }
+    };
     let all = change(with(&["sh-fallback", "sh-port", "flag-3"]));
     let text = serde_json::to_string(&all).unwrap();
     assert_eq!(
@@ -201,7 +268,14 @@ fn mark_rules_that_cannot_be_are_refused() {
     assert_eq!(text, r#"{"mark":1,"proto":"tcp","dst":"10.1.0.0/16","dports":[80,89]}"#);
     assert_eq!(serde_json::from_str::<MarkRule>(&text).unwrap(), rule);
     assert_eq!(MarkRule { dst: (v4(0), 0), ..rule.clone() }.check(), Ok(()));
+    let v6 = MarkRule { dst: ("2001:db8::".parse().unwrap(), 32), ..rule.clone() };
+    assert_eq!(v6.check(), Ok(()));
+    let text = serde_json::to_string(&v6).unwrap();
+    assert_eq!(text, r#"{"mark":1,"proto":"tcp","dst":"2001:db8::/32","dports":[80,89]}"#);
+    assert_eq!(serde_json::from_str::<MarkRule>(&text).unwrap(), v6);
     for wrong in [
+        MarkRule { dst: ("2001:db8::".parse().unwrap(), 16), ..rule.clone() },
+        MarkRule { dst: (v4(0), 33), ..rule.clone() },
         MarkRule { mark: 0, ..rule.clone() },
         MarkRule { dst: (v4(0x0a01_0001), 16), ..rule.clone() },
         MarkRule { dports: Some((2, 1)), ..rule.clone() },

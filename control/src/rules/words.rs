@@ -4,9 +4,11 @@
 use dataplane::address::Family;
 use dataplane::flow::protocol;
 use dataplane::sched::{FlagError, SchedulerKind, Scheduling};
+use dataplane::service::persistence::ClientMask;
 use dataplane::service::{ForwardingMethod, ServiceKey};
+use dataplane::template::Engine;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const METHODS: [(ForwardingMethod, &str); 3] = [
     (ForwardingMethod::Masq, "masq"),
@@ -16,7 +18,10 @@ const METHODS: [(ForwardingMethod, &str); 3] = [
 
 const FAMILIES: [(Family, &str); 2] = [(Family::V4, "ipv4"), (Family::V6, "ipv6")];
 
-const PROTOCOLS: [(u8, &str); 2] = [(protocol::TCP, "tcp"), (protocol::UDP, "udp")];
+const PROTOCOLS: [(u8, &str); 3] =
+    [(protocol::TCP, "tcp"), (protocol::UDP, "udp"), (protocol::SCTP, "sctp")];
+
+const ENGINES: [(Engine, &str); 1] = [(Engine::Sip, "sip")];
 
 fn name_of<T: PartialEq + Copy>(table: &[(T, &'static str)], value: T) -> Option<&'static str> {
     table.iter().find(|row| row.0 == value).map(|row| row.1)
@@ -36,14 +41,40 @@ pub fn method_of(name: &str) -> Option<ForwardingMethod> {
     value_of(&METHODS, name)
 }
 
-/// `tcp`, `udp`, or the number.
+/// `tcp`, `udp`, `sctp`, or the number.
 pub fn proto_name(proto: u8) -> String {
     name_of(&PROTOCOLS, proto).map_or_else(|| proto.to_string(), str::to_owned)
 }
 
-/// The protocol number that `tcp` or `udp` stands for.
+/// The protocol number that `tcp`, `udp` or `sctp` stands for.
 pub fn proto_of(name: &str) -> Option<u8> {
     value_of(&PROTOCOLS, name)
+}
+
+/// The name of a persistence engine.
+pub fn engine_name(engine: Engine) -> &'static str {
+    name_of(&ENGINES, engine).unwrap_or("unknown")
+}
+
+/// The persistence engine of that name.
+pub fn engine_of(name: &str) -> Option<Engine> {
+    value_of(&ENGINES, name)
+}
+
+/// Which clients count as one: `255.255.255.0`, or for IPv6 `64`.
+pub fn mask_text(mask: ClientMask) -> String {
+    match mask {
+        ClientMask::Netmask(mask) => Ipv4Addr::from_bits(mask).to_string(),
+        ClientMask::Prefix(len) => len.to_string(),
+    }
+}
+
+/// The clients that a text of [`mask_text`] names.
+pub fn mask_of(text: &str) -> Option<ClientMask> {
+    match text.parse::<Ipv4Addr>() {
+        Ok(mask) => Some(ClientMask::Netmask(mask.to_bits())),
+        Err(_) => text.parse().ok().map(ClientMask::Prefix),
+    }
 }
 
 fn family_name(family: Family) -> &'static str {
@@ -121,7 +152,7 @@ by_name! {
     method: ForwardingMethod, "unknown forwarding method", method_name, method_of
 }
 by_name! {
-    /// Protocols: `tcp`, `udp`.
+    /// Protocols: `tcp`, `udp`, `sctp`.
     proto: u8, "unknown protocol", proto_name, proto_of
 }
 by_name! {
@@ -130,6 +161,14 @@ by_name! {
     |(address, length): (IpAddr, u8)| format!("{address}/{length}"), prefix_of
 }
 
+by_name! {
+    /// Persistence engines: `sip`.
+    engine_by_name: Engine, "unknown persistence engine", engine_name, engine_of
+}
+by_name! {
+    /// Masks of clients.
+    mask_by_text: ClientMask, "no mask of clients", mask_text, mask_of
+}
 by_name! {
     /// Address families: `ipv4`, `ipv6`.
     family: Family, "unknown address family", family_name, family_of
@@ -158,19 +197,46 @@ pub mod scheduling {
     }
 }
 
-/// A protocol that may be absent.
-pub mod optional_proto {
-    use super::*;
-    #[derive(Serialize, Deserialize)]
-    struct Form(#[serde(with = "super::proto")] u8);
-    /// Its name or null.
-    pub fn serialize<S: Serializer>(value: &Option<u8>, to: S) -> Result<S::Ok, S::Error> {
-        value.map(Form).serialize(to)
-    }
-    /// The value of a name or null.
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u8>, D::Error> {
-        Ok(Option::<Form>::deserialize(from)?.map(|form| form.0))
-    }
+/// `serde(with)` of a value that may be absent, by that of the value.
+macro_rules! optional {
+    ($(#[$doc:meta])* $module:ident: $type:ty, $with:literal) => {
+        $(#[$doc])*
+        pub mod $module {
+            use super::*;
+            #[derive(Serialize, Deserialize)]
+            struct Form(#[serde(with = $with)] $type);
+            /// Its form or null.
+            pub fn serialize<S: Serializer>(
+                value: &Option<$type>,
+                to: S,
+            ) -> Result<S::Ok, S::Error> {
+                value.map(Form).serialize(to)
+            }
+            /// The value of a form or null.
+            pub fn deserialize<'de, D: Deserializer<'de>>(
+                from: D,
+            ) -> Result<Option<$type>, D::Error> {
+                Ok(Option::<Form>::deserialize(from)?.map(|form| form.0))
+            }
+        }
+    };
+}
+
+optional! {
+    /// A protocol that may be absent.
+    optional_proto: u8, "super::proto"
+}
+optional! {
+    /// A persistence engine that may be absent.
+    engine: Engine, "super::engine_by_name"
+}
+optional! {
+    /// A mask of clients that may be absent.
+    client_mask: ClientMask, "super::mask_by_text"
+}
+optional! {
+    /// A service key that may be absent.
+    optional_key: ServiceKey, "super::key"
 }
 
 /// What a service key is in JSON: `{"proto":"tcp","vip":"10.0.0.100","vport":80}`,
@@ -228,23 +294,8 @@ pub mod key {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ServiceKey, D::Error> {
         KeyForm::deserialize(from).map(Into::into).map_err(|_| {
             D::Error::custom(
-                "a service is {\"proto\":\"tcp|udp\",\"vip\":…,\"vport\":…} or {\"fwmark\":…}",
+                "a service is {\"proto\":\"tcp|udp|sctp\",\"vip\":…,\"vport\":…} or {\"fwmark\":…}",
             )
         })
-    }
-}
-
-/// Service keys that may be absent.
-pub mod optional_key {
-    use super::*;
-    #[derive(Serialize, Deserialize)]
-    struct Form(#[serde(with = "super::key")] ServiceKey);
-    /// Its form or null.
-    pub fn serialize<S: Serializer>(value: &Option<ServiceKey>, to: S) -> Result<S::Ok, S::Error> {
-        value.map(Form).serialize(to)
-    }
-    /// The key of a form or null.
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ServiceKey>, D::Error> {
-        Ok(Option::<Form>::deserialize(from)?.map(|form| form.0))
     }
 }

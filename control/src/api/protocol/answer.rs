@@ -1,7 +1,6 @@
 //! What the daemon answers.
 
-use crate::rules::{MarkRule, RealServer, words};
-use dataplane::sched::Scheduling;
+use crate::rules::{MarkRule, RealServer, ServiceOptions, words};
 use dataplane::service::ServiceKey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -64,6 +63,9 @@ pub struct DestListing {
     pub active: u64,
     /// All others.
     pub inactive: u64,
+    /// Persistence templates.
+    #[serde(default)]
+    pub persistent: u64,
     /// Its counters.
     pub stats: Stats,
     /// Its share of the last seconds.
@@ -77,9 +79,9 @@ pub struct ServiceListing {
     /// What it takes.
     #[serde(with = "words::key")]
     pub key: ServiceKey,
-    /// How it chooses.
-    #[serde(flatten, with = "words::scheduling")]
-    pub scheduler: Scheduling,
+    /// How it serves.
+    #[serde(flatten)]
+    pub options: ServiceOptions,
     /// Its counters.
     pub stats: Stats,
     /// Conns, packets and bytes per second.

@@ -72,7 +72,7 @@ impl Drop for Served {
 
 fn add_mark_service(mark: u32) -> Op {
     let change =
-        RuleChange::AddService { service: fwmark(mark), scheduler: SchedulerKind::Rr.into() };
+        RuleChange::AddService { service: fwmark(mark), options: SchedulerKind::Rr.into() };
     Op::Change { changes: vec![change], replace: false }
 }
 

@@ -1,6 +1,8 @@
 use super::*;
-use crate::rules::RealServer;
+use crate::api::protocol::ErrorCode;
 use crate::rules::example::{fwmark, v4};
+use crate::rules::{Persistence, RealServer, ServiceOptions};
+use dataplane::forward::tunnel::{Encap, GueChecksum};
 use dataplane::limits::MAX_DESTS;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::ForwardingMethod;
@@ -20,12 +22,13 @@ fn one_conn(_: DestId) -> DestTotals {
 }
 
 fn service(service: ServiceKey) -> RuleChange {
-    RuleChange::AddService { service, scheduler: SchedulerKind::Rr.into() }
+    RuleChange::AddService { service, options: SchedulerKind::Rr.into() }
 }
 
 fn server(rip: IpAddr, u_threshold: u32) -> RealServer {
     let method = ForwardingMethod::Masq;
-    RealServer { rip, rport: 80, method, weight: 1, u_threshold, l_threshold: 0 }
+    let tunnel = Encap::Ipip;
+    RealServer { rip, rport: 80, method, tunnel, weight: 1, u_threshold, l_threshold: 0 }
 }
 
 fn add(service: ServiceKey, rip: IpAddr) -> RuleChange {
@@ -134,5 +137,32 @@ fn compiling_all_destinations_takes() {
         let begun = std::time::Instant::now();
         state.install(desired.clone(), &HashMap::new(), nothing).expect("room");
         println!("{} destinations, {what}: {:?}", MAX_DESTS - 1, begun.elapsed());
+    }
+}
+
+#[test]
+fn what_the_data_path_lacks_is_refused_by_name() {
+    let with = |change: fn(&mut RealServer)| {
+        let mut server = RealServer { method: ForwardingMethod::Ipip, ..server(RIP, 0) };
+        change(&mut server);
+        vec![service(WEB), RuleChange::AddServer { service: WEB, server }]
+    };
+    let gue = |server: &mut RealServer| {
+        server.tunnel = Encap::Gue { port: 6080, checksum: GueChecksum::Full };
+    };
+    let of = |service, options| vec![RuleChange::AddService { service, options }];
+    let plain = ServiceOptions::default();
+    let persistence = Some(Persistence { timeout: 60, mask: None });
+    let sctp = ServiceKey::Address { proto: 132, vip: v4(0x0a00_0064), vport: 80 };
+    for (changes, what) in [
+        (of(WEB, ServiceOptions { persistence, ..plain }), "persistence (-p)"),
+        (of(WEB, ServiceOptions { one_packet: true, ..plain }), "one-packet scheduling (-o)"),
+        (of(sctp, plain), "SCTP"),
+        (with(gue), "tunnel type `gue'"),
+    ] {
+        let refused = Desired::default().changed(&changes, false).expect_err(what);
+        assert!(refused.is(ErrorCode::NotSupported));
+        let sentence = format!("{what} is not supported by this version of Sluice");
+        assert_eq!(refused.message, sentence);
     }
 }

@@ -1,0 +1,43 @@
+//! What the rules can say and the data path does not do: refused by name wherever it comes from,
+//! never ignored.
+
+use crate::api::protocol::{ApiError, ErrorCode};
+use crate::rules::{RealServer, Rules, VirtualService};
+use dataplane::flow::protocol;
+use dataplane::forward::tunnel::Encap;
+use dataplane::service::ServiceKey;
+
+/// That nothing of these rules is beyond the data path.
+///
+/// # Errors
+/// [`ErrorCode::NotSupported`] with the first thing that is.
+pub fn check(rules: &Rules) -> Result<(), ApiError> {
+    match rules.services().find_map(lacking) {
+        None => Ok(()),
+        Some(what) => {
+            let message = format!("{what} is not supported by this version of Sluice");
+            Err(ApiError::new(ErrorCode::NotSupported, message))
+        }
+    }
+}
+
+fn lacking(service: &VirtualService) -> Option<&'static str> {
+    let is_sctp =
+        matches!(service.key, ServiceKey::Address { proto, .. } if proto == protocol::SCTP);
+    let rows = [
+        (is_sctp, "SCTP"),
+        (service.options.persistence.is_some(), "persistence (-p)"),
+        (service.options.engine.is_some(), "a persistence engine (--pe)"),
+        (service.options.one_packet, "one-packet scheduling (-o)"),
+    ];
+    let of_service = rows.iter().find(|row| row.0).map(|row| row.1);
+    of_service.or_else(|| service.real_servers.iter().find_map(lacking_server))
+}
+
+fn lacking_server(server: &RealServer) -> Option<&'static str> {
+    match server.tunnel {
+        Encap::Ipip => None,
+        Encap::Gre { .. } => Some("tunnel type `gre'"),
+        Encap::Gue { .. } => Some("tunnel type `gue'"),
+    }
+}
