@@ -257,6 +257,11 @@ impl DestCounters {
         shift(&self.inactive, 1);
     }
 
+    /// A conn begins and ends, with its only packet.
+    pub fn conn_passes(&self) {
+        add(&self.conns, 1);
+    }
+
     /// A conn that an adopted region brought along.
     pub fn conn_adopted(&self, active: bool) {
         shift(if active { &self.active } else { &self.inactive }, 1);

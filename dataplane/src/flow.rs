@@ -1,5 +1,13 @@
 //! The five fields that name a flow in one direction, as a packet carries them.
 
+/// Ports that IPVS treats apart.
+pub mod port {
+    /// Server's end of FTP's active data connections, RFC 959.
+    pub const FTP_DATA: u16 = 20;
+    /// FTP's control connection.
+    pub const FTP: u16 = 21;
+}
+
 /// IP protocol numbers (IANA) that the director knows.
 pub mod protocol {
     /// ICMP, RFC 792.

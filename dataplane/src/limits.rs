@@ -101,3 +101,12 @@ pub const EXPECT_PER_SHARD: usize = 256;
 
 /// Announced data connections of one client's address; with one more the oldest gives way.
 pub const EXPECT_PER_CLIENT: usize = 64;
+
+/// Persistence templates of all workers, unless the configuration says otherwise.
+pub const TEMPLATES: usize = 1 << 18;
+
+/// Templates at once that a persistence engine's data is part of: blocks of 256 bytes.
+pub const ENGINE_TEMPLATES: usize = 1 << 14;
+
+/// Places for templates that a worker looks at in one go, under a lock of their shard.
+pub const TEMPLATE_BATCH: u32 = 256;

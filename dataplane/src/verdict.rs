@@ -83,6 +83,12 @@ named_enum! {
         NoDestination = "no_destination",
         /// The conn's destination was removed.
         DestinationRemoved = "destination_removed",
+        /// No Call-ID in a first packet to a service that tells clients apart by it.
+        NoCallId = "no_call_id",
+        /// The persistence templates that a new conn needs were locked for too long.
+        TemplateBusy = "template_busy",
+        /// No room for a persistence template, and none could give way.
+        TemplateFull = "template_full",
         /// The connection table is full and nothing half-open could give way.
         TableFull = "table_full",
         /// The conn's reply tuple is taken by another conn.

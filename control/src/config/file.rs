@@ -67,6 +67,7 @@ pub(super) struct Workers {
 pub(super) struct Table {
     pub(super) connections: Option<Spanned<i64>>,
     pub(super) side: Option<Spanned<i64>>,
+    pub(super) templates: Option<Spanned<i64>>,
     pub(super) huge_pages: Option<bool>,
     pub(super) buffers: Option<Spanned<i64>>,
 }

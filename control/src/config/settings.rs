@@ -65,6 +65,8 @@ pub struct Table {
     pub connections: usize,
     /// Conns in all that may need more than an entry holds; each worker gets an equal share.
     pub side: usize,
+    /// Persistence templates of all workers together.
+    pub templates: usize,
     /// Whether tables lie on huge pages.
     pub huge_pages: bool,
     /// Packet buffers in all.
@@ -84,6 +86,9 @@ pub struct Timeouts {
 
 /// Conns of the smallest and the largest table.
 const CONNECTIONS: std::ops::RangeInclusive<i64> = 1024..=1 << 30;
+
+/// Templates of the smallest and the largest store.
+const TEMPLATES: std::ops::RangeInclusive<i64> = 1024..=1 << 26;
 
 /// The longest timeout IPVS takes: 31 days.
 const MAX_TIMEOUT: i64 = 31 * 86_400;
@@ -215,7 +220,13 @@ pub(super) fn table(source: &Source, file: &file::Table) -> Result<Table, Config
     let side_range = 0..=connections as i64;
     Ok(Table {
         connections,
-        side: source.number_or("side", file.side.as_ref(), side_range, connections / 16)?,
+        side: source.number_or("side", file.side.as_ref(), side_range, connections / 4)?,
+        templates: source.number_or(
+            "templates",
+            file.templates.as_ref(),
+            TEMPLATES,
+            dataplane::limits::TEMPLATES,
+        )?,
         huge_pages: file.huge_pages.unwrap_or(true),
         buffers: source.number_or("buffers", file.buffers.as_ref(), 1024..=1 << 26, 65_535)?,
     })

@@ -16,10 +16,11 @@ use dataplane::handover::HandOver;
 use dataplane::ids::{InterfaceId, WorkerId};
 use dataplane::interface::Interfaces;
 use dataplane::io::dpdk::PortQueue;
-use dataplane::limits::{HAND_OVER_RING, WINDOW};
+use dataplane::limits::{ENGINE_TEMPLATES, HAND_OVER_RING, MAX_DESTS, WINDOW};
 use dataplane::mailbox::{Mailbox, Message};
 use dataplane::nexthop::ResolveRequest;
 use dataplane::owner::SlotMap;
+use dataplane::template::{StoreConfig, TemplateStore};
 use dataplane::twin_ring::{FromTwin, PuntSender, from_twin_ring, punt_rings};
 use dataplane::worker::{PortShare, TxRoute, Wiring, Worker};
 use dpdk_bindings::{Eal, LcoreThread, Mbuf, Mempool, Port};
@@ -51,6 +52,7 @@ pub struct Threads {
 struct Shared {
     interfaces: Arc<Interfaces>,
     slot_map: Arc<SlotMap>,
+    templates: Arc<TemplateStore>,
     wishes: Arc<ArrayQueue<ResolveRequest>>,
     pool: Mempool,
     table: TableConfig,
@@ -81,6 +83,7 @@ pub fn start(config: &Config, ports: Ports, cores: &Cores) -> Result<(Threads, C
     let shared = Shared {
         interfaces,
         slot_map: Arc::new(SlotMap::even(count)),
+        templates: Arc::new(templates(config)),
         wishes: Arc::new(ArrayQueue::new(WISHES)),
         pool: ports.pool.clone(),
         table: table(config),
@@ -142,6 +145,7 @@ fn start_worker(
         interfaces: shared.interfaces.clone(),
         counters: own.counters,
         others: own.others,
+        templates: shared.templates.clone(),
         wishes: shared.wishes.clone(),
         slot_map: shared.slot_map.clone(),
         pool: shared.pool.clone(),
@@ -180,6 +184,15 @@ fn table(config: &Config) -> TableConfig {
         secret: ahash_secret(),
         huge_pages: config.table.huge_pages,
     }
+}
+
+fn templates(config: &Config) -> TemplateStore {
+    TemplateStore::new(&StoreConfig {
+        capacity: config.table.templates,
+        engine_capacity: config.table.templates.min(ENGINE_TEMPLATES),
+        dests: MAX_DESTS + 1,
+        secret: ahash_secret(),
+    })
 }
 
 /// Identifications of workers begin at equal distances.

@@ -37,7 +37,7 @@ pub struct Shift {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Record {
-    /// The conn's template or controller, 0 for none; its form is the user's.
+    /// The conn's template, 0 for none; its form is the user's.
     pub link: u64,
     /// Shift of the client's numbers.
     pub inbound: Shift,
@@ -54,6 +54,12 @@ impl Record {
     /// The record in the bytes of a side record.
     pub fn from_bytes(bytes: [u8; SIDE_BYTES]) -> Record {
         bytemuck::cast(bytes)
+    }
+
+    /// The same with another link.
+    #[must_use]
+    pub fn linked_to(self, link: u64) -> Record {
+        Record { link, ..self }
     }
 
     /// The bytes of a side record.

@@ -1,11 +1,14 @@
-//! Who carries how many conns: counts by destination, kept when a conn begins, turns and ends.
+//! Who carries how many conns: counts by destination and template, kept when a conn begins, turns and
+//! ends.
 
-use crate::conn::{Conn, ConnTable};
+use super::attached;
+use crate::conn::{Conn, ConnTable, Ended};
 use crate::counters::{OthersLoad, WorkerCounters};
 use crate::ids::DestId;
 use crate::proto;
 use crate::sched::Loads;
 use crate::service::{DestShared, ServiceTable};
+use crate::template::{ChildEnd, TemplateStore};
 use crate::time::Tick;
 use std::sync::Arc;
 
@@ -13,12 +16,22 @@ use std::sync::Arc;
 pub struct Accounts {
     counters: Arc<WorkerCounters>,
     others: Arc<OthersLoad>,
+    templates: Arc<TemplateStore>,
 }
 
 impl Accounts {
     /// Accounts over the worker's counters.
-    pub fn new(counters: Arc<WorkerCounters>, others: Arc<OthersLoad>) -> Self {
-        Accounts { counters, others }
+    pub fn new(
+        counters: Arc<WorkerCounters>,
+        others: Arc<OthersLoad>,
+        templates: Arc<TemplateStore>,
+    ) -> Self {
+        Accounts { counters, others, templates }
+    }
+
+    /// The templates of all workers.
+    pub fn templates(&self) -> &TemplateStore {
+        &self.templates
     }
 
     /// Counts the conns an adopted table brings along.
@@ -43,8 +56,14 @@ impl Accounts {
         self.counters.dest(dest).conn_turns(is_active);
     }
 
-    /// A conn ended; `table` knows its destination, present or removed.
-    pub fn conn_ends(&self, conn: &Conn, table: &ServiceTable) {
+    /// A conn ended, in the way that its template is told of; `table` knows its destination, present
+    /// or removed.
+    pub fn conn_ends(&self, conn: &Ended, table: &ServiceTable, now: Tick, how: ChildEnd) {
+        if let Some(template) = conn.side.as_ref().and_then(attached::template_of) {
+            let over = conn.is_expired(now);
+            let ended = if over { conn.last_seen.after(conn.timeout) } else { now };
+            self.templates.detach(template, ended, how);
+        }
         self.counters.dest(conn.dest).conn_ends(is_active(conn));
         match table.dest(conn.dest) {
             Some(dest) => dest.conn_removed(),
@@ -55,12 +74,14 @@ impl Accounts {
     }
 
     /// A conn gave way to a new one: its time was over, or it was half-open and the table full.
-    pub fn conn_gave_way(&self, conn: &Conn, table: &ServiceTable, now: Tick) {
+    pub fn conn_gave_way(&self, conn: &Ended, table: &ServiceTable, now: Tick) {
+        let mut how = ChildEnd::Expired;
         if !conn.is_expired(now) {
+            how = ChildEnd::Dropped;
             let evicted = &self.counters.evicted;
             evicted.store(evicted.load(super::RELAXED) + 1, super::RELAXED);
         }
-        self.conn_ends(conn, table);
+        self.conn_ends(conn, table, now, how);
     }
 }
 

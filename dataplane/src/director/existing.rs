@@ -12,6 +12,7 @@ use crate::proto::{
     self,
     tcp::{self, Side, state},
 };
+use crate::template::ChildEnd;
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use crate::wire::tcp::flags;
 
@@ -52,7 +53,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let conn = self.conns.get(id);
         let services = &self.tables.services;
         let syn = headers.key.proto == protocol::TCP && headers.event & flags::SYN != 0;
-        if syn && (self.is_quiesced(conn) || self.is_reusable(conn)) {
+        if syn && (self.is_quiesced(conn) || self.is_reusable(id)) {
             return Standing::Over;
         }
         match services.is_present(conn.dest) {
@@ -70,14 +71,15 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// Whether a SYN on the conn's tuple begins another one (`conn_reuse_mode`,
-    /// `is_new_conn_expected` in `ip_vs_core.c`).
-    fn is_reusable(&self, conn: &Conn) -> bool {
+    /// `is_new_conn_expected` in `ip_vs_core.c`): never that of a template's child.
+    fn is_reusable(&self, id: ConnId) -> bool {
+        let conn = self.conns.get(id);
         let mode = self.tables.services.settings.conn_reuse_mode;
         let closed = matches!(conn.state, state::TIME_WAIT | state::CLOSE)
             || mode & 2 != 0
                 && conn.state == state::FIN_WAIT
                 && conn.flags.contains(ConnFlags::NOOUTPUT);
-        mode != 0 && closed
+        mode != 0 && closed && self.template_of(id).is_none()
     }
 
     /// Counts, tracks and forwards a client's packet of a good conn, new or old.
@@ -135,6 +137,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             self.accounts.conn_turns(conn.dest, is_active);
             self.tables.load_changed(conn.dest);
         }
+        if proto::is_established(conn.proto, state) {
+            self.assure(id);
+        }
     }
 
     /// A real server's reply on a masq conn. What is Linux's part as a router (time to live, MTU,
@@ -153,6 +158,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return Verdict::Punt(PuntClass::Rest);
         }
         self.track(id, headers, Side::Output);
+        if headers.key.proto == protocol::UDP && self.conns.side(id).is_some() {
+            self.assure(id);
+        }
         let conn = self.conns.get_mut(id);
         conn.flags.remove(ConnFlags::NOOUTPUT);
         self.accounts.counters().dest(conn.dest).outbound(u64::from(headers.ip_len));
@@ -176,7 +184,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     pub(super) fn end(&mut self, id: ConnId) {
         let conn = self.conns.remove(id);
-        self.accounts.conn_ends(&conn, &self.tables.services);
+        self.accounts.conn_ends(&conn, &self.tables.services, self.now, ChildEnd::Expired);
         self.tables.load_changed(conn.dest);
     }
 }

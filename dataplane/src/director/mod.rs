@@ -7,13 +7,16 @@
 //! inserts, and a conn that ended inside the window is not found.
 
 mod accounts;
+mod attached;
 mod existing;
 mod family;
 mod held;
 mod lane;
 mod new_conn;
+mod one_packet;
 mod onward;
 mod outbox;
+mod persistent;
 mod related;
 mod send;
 mod tables;
@@ -30,9 +33,10 @@ use crate::flow::Direction;
 use crate::ids::WorkerId;
 use crate::interface::Interfaces;
 use crate::io::{Packet, Pool};
-use crate::limits::WINDOW;
+use crate::limits::{TEMPLATE_BATCH, WINDOW};
 use crate::nexthop::ResolveRequest;
 use crate::owner::SlotMap;
+use crate::template::{ChildEnd, Sweeper, TemplateStore};
 use crate::time::Tick;
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use crossbeam::queue::ArrayQueue;
@@ -53,6 +57,8 @@ pub struct Setup<L> {
     pub counters: Arc<WorkerCounters>,
     /// What the other workers carry.
     pub others: Arc<OthersLoad>,
+    /// The persistence templates of all workers.
+    pub templates: Arc<TemplateStore>,
     /// Neighbours it wants resolved; a full queue loses the wish, the next packet repeats it.
     pub wishes: Arc<ArrayQueue<ResolveRequest>>,
     /// Who owns which slot.
@@ -70,6 +76,7 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     conns: ConnTable,
     tables: Tables,
     accounts: Accounts,
+    sweeper: Sweeper,
     interfaces: Arc<Interfaces>,
     wishes: Arc<ArrayQueue<ResolveRequest>>,
     held: Held<P>,
@@ -81,11 +88,15 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// A director without services. Conns of an adopted table are counted for their destinations.
     pub fn new(setup: Setup<L>) -> Self {
-        let accounts = Accounts::new(setup.counters, setup.others);
-        accounts.adopt(&setup.conns);
+        let mut conns = setup.conns;
+        attached::forget_templates(&mut conns);
+        let accounts = Accounts::new(setup.counters, setup.others, setup.templates);
+        accounts.adopt(&conns);
+        let workers = setup.slot_map.workers();
         Director {
             worker: setup.worker,
-            conns: setup.conns,
+            conns,
+            sweeper: Sweeper::new(setup.worker.index(), workers, Tick::default()),
             tables: Tables::new(setup.worker, setup.slot_map),
             accounts,
             interfaces: setup.interfaces,
@@ -280,16 +291,17 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     pub fn expire(&mut self, now: Tick, budget: usize) {
         let (accounts, tables) = (&self.accounts, &mut self.tables);
         self.conns.expire(now, budget, |_| false, &mut |conn| {
-            accounts.conn_ends(conn, &tables.services);
+            accounts.conn_ends(conn, &tables.services, now, ChildEnd::Expired);
             tables.load_changed(conn.dest);
         });
         self.conns.end_window();
     }
 
-    /// Lets held packets go, or drops them when they have waited too long.
+    /// Lets held packets go, or drops them when they have waited too long, and ends templates.
     pub fn housekeep(&mut self, now: Tick, out: &mut Outbox<P>) {
         self.now = now;
         self.release_held(out);
+        self.sweeper.sweep(self.accounts.templates(), now, TEMPLATE_BATCH);
         self.accounts.counters().conns.store(self.conns.len() as u64, RELAXED);
     }
 
@@ -301,6 +313,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// The conns, for listings.
     pub fn conns(&self) -> &ConnTable {
         &self.conns
+    }
+
+    /// The templates, for listings.
+    pub fn templates(&self) -> &TemplateStore {
+        self.accounts.templates()
     }
 
     /// Adds a window's tally to the worker's counters.

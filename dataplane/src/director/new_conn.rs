@@ -3,7 +3,7 @@
 use super::lane::{Flow, Shape};
 use super::{Director, FlowFamily, Outbox};
 use crate::conn::{ConnFlags, ConnId, Ended, InsertError, NewConn};
-use crate::flow::{FlowKey, protocol};
+use crate::flow::{FlowKey, port, protocol};
 use crate::forward::icmp_error::IcmpError;
 use crate::forward::masq;
 use crate::io::{Packet, Pool};
@@ -11,12 +11,19 @@ use crate::parse::Headers;
 use crate::proto::tcp::state;
 use crate::punt;
 use crate::sched::Asked;
-use crate::service::{Dest, ForwardingMethod};
+use crate::service::{Dest, ForwardingMethod, ServiceKey};
+use crate::template::TemplateId;
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use crate::wire::tcp::flags;
 
-/// Source port of FTP data, whose conns are never scheduled (`ip_vs_schedule`, `ip_vs_core.c`).
-const FTP_DATA: u16 = 20;
+/// What a conn is to be made to. It counts for the destination, and is a child of the template.
+pub(super) struct Chosen {
+    pub dest: Dest,
+    /// The port there.
+    pub rport: u16,
+    /// What made the choice, in a persistent service.
+    pub template: Option<TemplateId>,
+}
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Schedules a conn for a packet that has none, or leaves it to Linux.
@@ -41,23 +48,51 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if !self.may_begin(headers) {
             return self.punt_flow(headers);
         }
-        let asked = Asked::new(&headers.key, self.now);
-        let Some(dest) = self.schedule(index, &asked) else {
-            return self.refuse(packet, headers, IcmpError::PortUnreachable, None, out);
+        let service = self.tables.services.service(index);
+        let beside_ftp = is_beside_ftp(service.key, headers.key.dport);
+        let one_packet = service.one_packet && headers.key.proto == protocol::UDP;
+        let chosen = match service.persistence {
+            Some(persistence) => self.choose_persistent(index, &persistence, packet, headers),
+            None if beside_ftp => Err(DropReason::NoDestination),
+            None => self.choose(index, headers).ok_or(DropReason::NoDestination),
         };
-        if !is_reachable::<A>(&dest) {
-            dest.conn_removed();
+        let chosen = match chosen {
+            Ok(chosen) => chosen,
+            Err(DropReason::NoDestination) if beside_ftp => return self.punt_flow(headers),
+            Err(DropReason::NoDestination) => {
+                return self.refuse(packet, headers, IcmpError::PortUnreachable, None, out);
+            }
+            Err(reason) => return Verdict::Drop(reason),
+        };
+        if !is_reachable::<A>(&chosen.dest) {
+            self.give_back(&chosen);
             return Verdict::Drop(DropReason::NoDestination);
         }
-        let new = self.new_conn(headers, &dest);
-        match self.insert(&new) {
+        let new = self.new_conn(headers, &chosen);
+        if one_packet {
+            return self.one_packet(packet, flow, &new, &chosen, out);
+        }
+        self.begin(packet, flow, &new, &chosen, out)
+    }
+
+    /// Makes a conn and forwards its first packet.
+    fn begin<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        flow: &Flow<A>,
+        new: &NewConn<A>,
+        chosen: &Chosen,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        match self.insert(new) {
             Ok(id) => {
-                self.accounts.conn_begins(dest.id);
-                self.tables.load_changed(dest.id);
+                self.link_template(id, chosen.template);
+                self.accounts.conn_begins(chosen.dest.id);
+                self.tables.load_changed(chosen.dest.id);
                 self.follow(packet, flow, id, out)
             }
             Err(error) => {
-                dest.conn_removed();
+                self.give_back(chosen);
                 Verdict::Drop(match error {
                     InsertError::Full => DropReason::TableFull,
                     InsertError::TupleTaken => DropReason::TupleTaken,
@@ -81,7 +116,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             with & flags::RST == 0
                 && (with & flags::SYN != 0 || self.tables.services.settings.sloppy_tcp)
         };
-        headers.key.sport != FTP_DATA && (headers.key.proto != protocol::TCP || opens())
+        headers.key.sport != port::FTP_DATA && (headers.key.proto != protocol::TCP || opens())
     }
 
     /// Inserts a conn. If a closed one has its reply tuple, which happens when a client uses a port
@@ -120,9 +155,24 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         false
     }
 
+    /// A conn is not made after all, or ended with its first packet.
+    pub(super) fn give_back(&self, chosen: &Chosen) {
+        chosen.dest.conn_removed();
+        if let Some(template) = chosen.template {
+            self.leave_template(template);
+        }
+    }
+
+    /// The destination that the scheduler chooses.
+    fn choose<A: FlowFamily>(&mut self, index: usize, headers: &Headers<A>) -> Option<Chosen> {
+        let dest = self.schedule(index, &Asked::new(&headers.key, self.now))?;
+        let rport = if dest.rport == 0 { headers.key.dport } else { dest.rport };
+        Some(Chosen { dest, rport, template: None })
+    }
+
     /// Asks the service's scheduler, and the destination it names, which may just have filled up:
     /// then it is overloaded and the scheduler is asked again.
-    fn schedule(&mut self, index: usize, asked: &Asked) -> Option<Dest> {
+    pub(super) fn schedule(&mut self, index: usize, asked: &Asked) -> Option<Dest> {
         let service = self.tables.services.service(index);
         let scheduler = &mut self.tables.schedulers[index];
         for _ in 0..=service.dests.len() {
@@ -134,13 +184,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         None
     }
 
-    fn new_conn<A: FlowFamily>(&self, headers: &Headers<A>, dest: &Dest) -> NewConn<A> {
+    fn new_conn<A: FlowFamily>(&self, headers: &Headers<A>, chosen: &Chosen) -> NewConn<A> {
         let key = headers.key;
-        let rport = if dest.rport == 0 { key.dport } else { dest.rport };
-        let mut flags = ConnFlags::of_method(dest.method);
-        if dest.method != ForwardingMethod::Masq {
-            flags.insert(ConnFlags::NOOUTPUT);
-        }
+        let &Chosen { ref dest, rport, .. } = chosen;
         // Across families only tunnels go, which rewrite nothing.
         let rip = A::of(dest.rip).unwrap_or(key.dst);
         let (l3_delta, l4_delta) = masq::deltas(key.dst, key.dport, rip, rport);
@@ -150,7 +196,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             rport,
             lport: 0,
             lip_index: 0,
-            flags,
+            flags: flags_of(dest),
             state: state::NONE,
             dest: dest.id,
             timeout: self.tables.services.settings.timeouts.timeout(key.proto, state::NONE),
@@ -159,6 +205,20 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             l4_delta,
         }
     }
+}
+
+/// What conns and templates of a destination are marked with.
+pub(super) fn flags_of(dest: &Dest) -> ConnFlags {
+    let mut flags = ConnFlags::of_method(dest.method);
+    flags.set(ConnFlags::NOOUTPUT, dest.method != ForwardingMethod::Masq);
+    flags
+}
+
+/// Whether a packet came to an FTP service for a port of its data connections: only a persistent
+/// service takes it, and what none takes is Linux's (`ip_vs_leave`).
+fn is_beside_ftp(service: ServiceKey, dport: u16) -> bool {
+    let of_ftp = matches!(service, ServiceKey::Address { vport: port::FTP, .. });
+    of_ftp && dport != port::FTP
 }
 
 /// Whether the destination can be reached from the client's family: a tunnel leads anywhere.

@@ -4,7 +4,7 @@ use super::lane::{Flow, Shape};
 use super::send::send;
 use super::{Director, FlowFamily, Outbox};
 use crate::address::Family;
-use crate::conn::ConnId;
+use crate::conn::{ConnId, NewConn};
 use crate::flow::Direction;
 use crate::forward::icmp_error::IcmpError;
 use crate::forward::tunnel::{self, Encap, Ends, Inner, Outer};
@@ -51,6 +51,22 @@ pub(super) fn enter_tunnel<P: Packet>(
     match tunnel::encapsulate(packet, inner, &Outer { encap, ends }, id, entropy) {
         true => Ok(()),
         false => Err(DropReason::NoHeadroom),
+    }
+}
+
+impl<A: FlowFamily> Way<A> {
+    /// The way of a conn to be.
+    pub fn of_new(new: &NewConn<A>) -> Way<A> {
+        Way {
+            method: new.flags.method(),
+            // Across families only tunnels go, which rewrite nothing.
+            rip: A::of(new.rip).unwrap_or(new.key.dst),
+            rport: new.rport,
+            deltas: (new.l3_delta, new.l4_delta),
+            encap: Encap::from_bits((new.lport, new.lip_index)).unwrap_or_default(),
+            next_hop: new.next_hop,
+            dest: new.dest,
+        }
     }
 }
 

@@ -76,6 +76,16 @@ pub fn is_active(proto: u8, state: u8) -> bool {
     }
 }
 
+/// Whether the state is the one that makes a conn's template worth keeping, which UDP's one is not.
+#[inline]
+pub fn is_established(proto: u8, state: u8) -> bool {
+    match proto {
+        protocol::TCP => state == tcp::state::ESTABLISHED,
+        protocol::SCTP => state == sctp::state::ESTABLISHED,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

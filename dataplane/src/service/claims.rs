@@ -4,10 +4,14 @@
 use super::{MarkRule, Service, ServiceKey};
 use crate::address::Address;
 use crate::by_family::PerFamily;
-use crate::flow::FlowKey;
+use crate::flow::port::{FTP, FTP_DATA};
+use crate::flow::{FlowKey, protocol};
 use ahash::{AHashMap, AHashSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+
+/// Ports below are servers' (`ip_unprivileged_port_start`).
+const UNPRIVILEGED: u16 = 1024;
 
 /// [`Claims`] on packets of either family.
 #[derive(Debug)]
@@ -82,7 +86,8 @@ impl<A: Address> Claims<A> {
         self.lookup_mark(key).or_else(|| {
             let end = |vport| VirtualEnd { vip: key.dst, vport, proto: key.proto };
             let exact = self.by_end.get(&end(key.dport));
-            exact.or_else(|| self.by_end.get(&end(0))).copied()
+            let of_ftp = || self.by_end.get(&end(FTP)).filter(|_| may_be_ftp_data(key));
+            exact.or_else(of_ftp).or_else(|| self.by_end.get(&end(0))).copied()
         })
     }
 
@@ -99,6 +104,11 @@ impl<A: Address> Claims<A> {
     pub fn is_from_client(&self, key: &FlowKey<A>) -> bool {
         self.vips.contains(&key.dst) || self.marks.iter().any(|mark| mark.matches(key))
     }
+}
+
+/// Whether a packet may be of a data connection of an FTP service at its destination.
+fn may_be_ftp_data<A>(key: &FlowKey<A>) -> bool {
+    key.proto == protocol::TCP && (key.dport == FTP_DATA || key.dport >= UNPRIVILEGED)
 }
 
 impl<A: Address> Mark<A> {

@@ -8,6 +8,7 @@ mod thresholds;
 pub use crate::proto::Timeouts;
 pub use table::{MarkRule, ServiceTable, Settings};
 
+use self::persistence::Persistence;
 use crate::address::Family;
 use crate::ids::{DestId, NextHopId, ServiceId};
 use crate::sched::{Buckets, Scheduling};
@@ -75,11 +76,15 @@ pub struct Service {
     pub max_weight: u32,
     /// What a hashing scheduler looks destinations up in.
     pub buckets: Buckets,
+    /// What makes its clients come back to their server.
+    pub persistence: Option<Persistence>,
+    /// Every packet is scheduled anew and no conn kept, of UDP (one-packet scheduling).
+    pub one_packet: bool,
 }
 
 impl Service {
     /// A service of these destinations, in the kernel's list order, with what schedulers compute
-    /// of them once.
+    /// of them once. Neither persistent nor one-packet.
     pub fn new(
         id: ServiceId,
         key: ServiceKey,
@@ -90,7 +95,17 @@ impl Service {
         let divisor = dests.iter().fold(0, |divisor, dest| gcd(dest.weight, divisor));
         let max_weight = dests.iter().map(|dest| dest.weight).max().unwrap_or(0);
         let buckets = Buckets::new(scheduler.kind, key.family(), &dests);
-        Service { id, key, scheduler, dests, weight_gcd: divisor.max(1), max_weight, buckets }
+        Service {
+            id,
+            key,
+            scheduler,
+            dests,
+            weight_gcd: divisor.max(1),
+            max_weight,
+            buckets,
+            persistence: None,
+            one_packet: false,
+        }
     }
 }
 

@@ -2,12 +2,11 @@
 //! whether a template still holds. Pure rules, of `ip_vs_sched_persist` in `ip_vs_core.c` and
 //! `ip_vs_check_template` in `ip_vs_conn.c`.
 
+use super::ServiceKey;
 use crate::address::Family;
+use crate::flow::port::FTP;
 use crate::template::{Engine, TemplateKey};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// Control port of FTP, whose template is for all ports: data connections come to others.
-const FTP: u16 = 21;
 
 /// What makes a service persistent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +64,15 @@ pub enum Takes {
     Fwmark(u32),
 }
 
+impl From<ServiceKey> for Takes {
+    fn from(key: ServiceKey) -> Takes {
+        match key {
+            ServiceKey::Address { vport, .. } => Takes::Port(vport),
+            ServiceKey::Fwmark { mark, .. } => Takes::Fwmark(mark),
+        }
+    }
+}
+
 impl Takes {
     fn port(self) -> u16 {
         match self {
@@ -88,7 +96,7 @@ pub struct Arrival {
 }
 
 /// Key of the template that a packet's conn has: by address and port if it came to the service's own
-/// port, by address alone for FTP and for a service of all ports, by the mark alone for a fwmark
+/// port, by address alone for FTP, whose data connections come to others, and for a service of all ports, by the mark alone for a fwmark
 /// service. `data` is what the service's engine found; with an engine that found nothing there is
 /// no key, and the packet is to be dropped.
 pub fn template_key<'a>(

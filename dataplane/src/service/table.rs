@@ -37,6 +37,8 @@ pub struct Settings {
     pub conn_reuse_mode: u8,
     /// Conns on a removed destination end at their next packet instead of waiting for it.
     pub expire_nodest_conn: bool,
+    /// A client's template ends when its destination is quiesced, instead of leading it there on.
+    pub expire_quiescent_template: bool,
     /// TCP conns may begin with any packet but RST.
     pub sloppy_tcp: bool,
     /// Packets with DF that are too big for the path are answered with fragmentation-needed.
@@ -49,6 +51,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             conn_reuse_mode: 1,
             expire_nodest_conn: false,
+            expire_quiescent_template: false,
             sloppy_tcp: false,
             pmtu_disc: true,
         }
@@ -124,7 +127,8 @@ impl ServiceTable {
     }
 
     /// Index of the service that takes a client's packet: by mark, else by address and port, else
-    /// by address alone (`ip_vs_service_find`).
+    /// the FTP service of the address if the packet may be of one of its data connections, else by
+    /// address alone (`ip_vs_service_find`).
     #[inline]
     pub fn lookup<A: Address>(&self, key: &FlowKey<A>) -> Option<usize> {
         self.claims.of::<A>().lookup(key)

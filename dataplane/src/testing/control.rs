@@ -11,9 +11,12 @@ use crate::mailbox::Message;
 use crate::nexthop::{NextHop, NextHopState, NextHops};
 use crate::route::{RouteTarget, Routes};
 use crate::sched::SchedulerKind;
+use crate::service::persistence::{ClientMask, Persistence};
 use crate::service::{
     Dest, DestShared, ForwardingMethod, Service, ServiceKey, ServiceTable, Settings,
 };
+use crate::template::Engine;
+use crate::time::ticks;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -73,6 +76,8 @@ impl Server {
 struct Rule {
     key: ServiceKey,
     scheduler: SchedulerKind,
+    persistence: Option<Persistence>,
+    one_packet: bool,
     /// Deleted services keep their id: destinations added again find their conns.
     present: bool,
     /// The last added comes first.
@@ -158,8 +163,27 @@ impl Control {
     pub fn service(&mut self, key: ServiceKey, scheduler: SchedulerKind) {
         match self.rules.iter_mut().find(|rule| rule.key == key) {
             Some(rule) => (rule.scheduler, rule.present) = (scheduler, true),
-            None => self.rules.push(Rule { key, scheduler, present: true, servers: Vec::new() }),
+            None => self.rules.push(Rule {
+                key,
+                scheduler,
+                persistence: None,
+                one_packet: false,
+                present: true,
+                servers: Vec::new(),
+            }),
         }
+    }
+
+    /// Makes a service persistent for so many seconds, each client by itself; none ends that.
+    pub fn persist(&mut self, key: ServiceKey, seconds: Option<u32>, engine: Option<Engine>) {
+        let mask = ClientMask::exact(key.family());
+        self.rule(key).persistence =
+            seconds.map(|seconds| Persistence { timeout: ticks(seconds), mask, engine });
+    }
+
+    /// Makes a service schedule each packet by itself, or no longer.
+    pub fn one_packet(&mut self, key: ServiceKey, one_packet: bool) {
+        self.rule(key).one_packet = one_packet;
     }
 
     /// Deletes a service and its destinations.
@@ -226,7 +250,9 @@ impl Control {
                 });
                 let dests = dests.collect();
                 let id = ServiceId(at as u32 + 1);
-                services.push(Service::new(id, rule.key, rule.scheduler, dests));
+                let service = Service::new(id, rule.key, rule.scheduler, dests);
+                let &Rule { persistence, one_packet, .. } = rule;
+                services.push(Service { persistence, one_packet, ..service });
             }
         }
         let vips: Vec<IpAddr> = self.rules.iter().filter_map(|rule| vip(rule.key)).collect();

@@ -12,10 +12,11 @@ use crate::ids::{DestId, Generation, InterfaceId, PortId, WorkerId};
 use crate::interface::{Interface, Interfaces};
 use crate::io::Packet;
 use crate::io::sim::{SimPacket, SimPool, SimQueue};
-use crate::limits::{HAND_OVER_RING, WINDOW};
+use crate::limits::{HAND_OVER_RING, MAX_DESTS, WINDOW};
 use crate::mailbox::{Mailbox, Message};
 use crate::nexthop::ResolveRequest;
 use crate::owner::SlotMap;
+use crate::template::{StoreConfig, TemplateStore};
 use crate::time::Tick;
 use crate::twin_ring::{PuntReceiver, ToWorker, from_twin_ring, punt_rings};
 use crate::verdict::PuntClass;
@@ -38,6 +39,8 @@ pub struct MachineConfig {
     pub window: usize,
     /// Conns each worker has room for.
     pub capacity: usize,
+    /// Persistence templates in all.
+    pub templates: usize,
     /// Packet buffers in all.
     pub buffers: usize,
     /// Secret of the connection tables.
@@ -54,6 +57,7 @@ impl MachineConfig {
             interfaces,
             window: WINDOW,
             capacity: 4096,
+            templates: 1024,
             buffers: 4096,
             secret: [0x5eed, 0xfeed],
         }
@@ -74,6 +78,7 @@ pub struct Machine {
     mailboxes: Vec<Arc<Mailbox>>,
     punted: Vec<PuntReceiver<SimPacket>>,
     to_workers: Vec<ToWorker<SimPacket>>,
+    templates: Arc<TemplateStore>,
     wishes: Arc<ArrayQueue<ResolveRequest>>,
     pool: SimPool,
 }
@@ -99,6 +104,7 @@ impl Machine {
             mailboxes: (0..config.workers).map(|_| Arc::default()).collect(),
             punted: Vec::new(),
             to_workers: Vec::new(),
+            templates: Arc::new(templates(config)),
             wishes: Arc::new(ArrayQueue::new(64)),
             pool: SimPool::new(config.buffers),
         };
@@ -110,6 +116,7 @@ impl Machine {
                 interfaces: interfaces.clone(),
                 counters: machine.counters[worker].clone(),
                 others: machine.others[worker].clone(),
+                templates: machine.templates.clone(),
                 wishes: machine.wishes.clone(),
                 slot_map: slot_map.clone(),
                 pool: machine.pool.clone(),
@@ -255,6 +262,11 @@ impl Machine {
         self.workers[worker].director().conns()
     }
 
+    /// The persistence templates of all workers.
+    pub fn templates(&self) -> &TemplateStore {
+        &self.templates
+    }
+
     /// How many workers there are.
     pub fn workers(&self) -> usize {
         self.workers.len()
@@ -293,10 +305,19 @@ impl Machine {
     }
 }
 
+fn templates(config: &MachineConfig) -> TemplateStore {
+    TemplateStore::new(&StoreConfig {
+        capacity: config.templates,
+        engine_capacity: config.templates,
+        dests: MAX_DESTS + 1,
+        secret: config.secret,
+    })
+}
+
 fn table(config: &MachineConfig) -> ConnTable {
     let table = TableConfig {
         capacity: config.capacity,
-        side_capacity: 16,
+        side_capacity: config.capacity / 4,
         secret: config.secret,
         huge_pages: false,
     };

@@ -9,6 +9,7 @@ mod handover;
 mod hold;
 mod least;
 mod linux;
+mod persistent;
 mod pressure;
 mod refuse;
 mod related;

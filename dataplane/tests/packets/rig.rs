@@ -124,6 +124,7 @@ pub struct Rig {
     pub machine: Machine,
     pub control: Control,
     pub now: Tick,
+    config: MachineConfig,
 }
 
 impl Rig {
@@ -151,7 +152,13 @@ impl Rig {
         control.route(0xac10_0000, 16, ROUTER);
         control.route(0xac11_0000, 16, TAGGED_ROUTER);
         let machine = Machine::new(&config);
-        Rig { machine, control, now: Tick(1000) }
+        Rig { machine, control, now: Tick(1000), config }
+    }
+
+    /// The director after a restart that kept the conns.
+    pub fn restarted(self) -> Rig {
+        let machine = Machine::with_tables(&self.config, self.machine.into_tables());
+        Rig { machine, ..self }
     }
 
     /// A rig with one service, rr, on real servers 1 to `servers`, ports as the service's.
