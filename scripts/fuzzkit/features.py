@@ -16,6 +16,7 @@ FEATURES = {
     "sysctls": (True, "conn_reuse_mode, sloppy_tcp, pmtu_disc"),
     "timeouts": (True, "--set, and waiting for conns to end"),
     "icmp": (True, "ICMP errors about packets, from both sides; echo"),
+    "pmtu": (False, "errors that say how much fits a tunnel, which ours answers at once and the kernel with the next packet"),
     "sizes": (True, "packets about as large as the MTU, with and without DF"),
     "headers": (True, "TTL and TOS that are rare"),
     "ecn": (False, "congestion that a packet into a tunnel has experienced"),
@@ -25,8 +26,9 @@ FEATURES = {
     "shared": (False, "conns of one client's port with several virtual addresses, which may share a reply tuple"),
     "reuse": (False, "conns that replace others where schedulers or thresholds count them"),
     "nodest": (False, "expire_nodest_conn: conns that end at once with their server"),
-    "direct": (False, "replies of servers behind -g and -i, which should not pass the director"),
+    "direct": (True, "replies of servers behind -g and -i, which should not pass the director"),
     "stats": (True, "counters in listings"),
+    "errors": (False, "counters where servers behind -g or -i send ICMP errors"),
     "parting": (False, "counters of packets after a server was removed"),
 }
 

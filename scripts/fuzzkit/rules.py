@@ -46,6 +46,7 @@ class Rules:
     def __init__(self, rng, features):
         self.rng, self.features = rng, features
         self.services, self.removed = [], []
+        self.used = set()  # methods
         self.methods = [name for name in METHODS if name == "masq" or name in features]
         # Most scenarios keep to one method: conns in all its states say more than many methods.
         self.favourite = rng.choice(self.methods)
@@ -92,6 +93,7 @@ class Rules:
         elif method == "masq" and "mapping" in self.features and self.rng.random() < 0.3:
             port = self.rng.choice((80, 8000, 8001))
         service.servers[number] = (port, method)
+        self.used.add(method)
         return f"-a {self._server_words(service, number)}"
 
     def _server_words(self, service, number):
@@ -121,7 +123,9 @@ class Rules:
         if number is not None:
             port, method = service.servers[number]
             if self.rng.random() < 0.1:
-                service.servers[number] = (port, self.rng.choice(self.methods))
+                method = self.rng.choice(self.methods)
+                service.servers[number] = (port, method)
+                self.used.add(method)
             yield f"-e {self._server_words(service, number)}"
 
     def _remove_server(self):

@@ -124,6 +124,8 @@ class Traffic:
         kind, code = self.rng.choice(CODES)
         rest = self.rng.choice((0, 68, 1300, 1400)) if (kind, code) == (UNREACHABLE, 4) else 0
         port = self.rng.choice("cs")
+        if (kind, code) == (UNREACHABLE, 4) and "ipip" in self.rules.used and "pmtu" not in self.features:
+            port = "c"
         step = {"op": "error", "port": port, "flow": self.rng.choice(self.flows), "icmp": [kind, code, rest]}
         step |= {"server": self.rng.choice(topology.SERVERS), "quoted": self.rng.choice((None, None, 28, 28, 28, 24, 20))}
         if self.rng.random() < 0.4:
