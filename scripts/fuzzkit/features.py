@@ -1,5 +1,7 @@
 """What scenarios may hold. A feature that is on by default is built; turn the others on here when they are."""
 
+import argparse
+
 FEATURES = {
     # name: (on by default, what it is)
     "udp": (True, "UDP services"),
@@ -11,6 +13,9 @@ FEATURES = {
     "flags": (True, "flags of schedulers (-b)"),
     "thresholds": (True, "upper and lower thresholds (-x, -y) of servers that are new"),
     "limits": (False, "thresholds that change, and those of lblc and lblcr: ours hold at once, the kernel's do not"),
+    "persistence": (False, "persistent services (-p, -M), among them those of all ports"),
+    "single": (False, "one-packet scheduling (-o)"),
+    "gre": (False, "gre tunnels"),
     "edits": (True, "rules that change while packets come"),
     "idle": (False, "edits of a server that change nothing, at which the kernel's wrr begins anew"),
     "sysctls": (True, "conn_reuse_mode, sloppy_tcp, pmtu_disc"),
@@ -41,7 +46,7 @@ def chosen(text):
         return set(FEATURES)
     unknown = [word for word in words if word.lstrip("+-") not in FEATURES]
     if unknown:
-        raise ValueError(f"there is no feature {unknown[0]}: there are {', '.join(FEATURES)}")
+        raise argparse.ArgumentTypeError(f"there is no feature {unknown[0]}: there are {', '.join(FEATURES)}")
     if words and all(word[0] not in "+-" for word in words):
         return set(words)
     for word in words:

@@ -9,7 +9,8 @@ COUNTING = ("lc", "wlc", "lblc", "lblcr", "sed", "nq", "ovf")
 FLAGS = {"sh": ("sh-fallback", "sh-port"), "mh": ("mh-fallback", "mh-port")}
 WEIGHTS = (0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 10, 100, 65535)
 PORTS = {"tcp": (80, 443, 8080), "udp": (53, 80, 5000)}
-METHODS = {"masq": "-m", "gatewaying": "-g", "ipip": "-i"}
+METHODS = {"masq": "-m", "gatewaying": "-g", "ipip": "-i", "gre": "-i --tun-type gre"}
+MASKS = ("", "", " -M 255.255.255.0", " -M 255.255.0.0")
 # A network of the director's own, of which every address is virtual.
 NETWORK = "10.1.0.0/16"
 
@@ -23,6 +24,7 @@ class Service:
     port: int
     mark: int = 0
     scheduler: str = ""
+    kept: str = ""  # words of its persistence
     servers: dict = field(default_factory=dict)  # number: (port, method)
     limits: dict = field(default_factory=dict)  # number: words of its thresholds, of all that ever were
     weights: dict = field(default_factory=dict)  # number: its last weight
@@ -35,7 +37,7 @@ class Service:
     def target(self, rng):
         """Protocol, address and port that a client may ask for."""
         if not self.mark:
-            return self.protocol, self.address, self.port
+            return self.protocol, self.address, self.port or rng.choice(PORTS[self.protocol])
         address = f"10.1.{rng.randrange(3)}.{rng.randrange(1, 6)}"
         return self.protocol, address, rng.choice((self.port, self.port, 81))
 
@@ -75,20 +77,27 @@ class Rules:
         rng, features = self.rng, self.features
         protocol = rng.choice(("tcp", "tcp", "udp")) if "udp" in features else "tcp"
         port = rng.choice(PORTS[protocol])
+        kept = ""
+        if "persistence" in features and rng.random() < 0.4:
+            kept = f" -p {rng.choice((60, 300))}{rng.choice(MASKS)}"
+        elif "single" in features and protocol == "udp" and rng.random() < 0.4:
+            kept = " -o"
         if "fwmark" in features and rng.random() < 0.15:
-            return Service(protocol, "", port, mark=rng.randrange(1, 4))
+            return Service(protocol, "", port, mark=rng.randrange(1, 4), kept=kept)
         address = rng.choice((topology.VIP, topology.VIP, "10.1.0.1", "10.1.2.3"))
-        return Service(protocol, address, port)
+        if kept.startswith(" -p") and rng.random() < 0.3:
+            port = 0
+        return Service(protocol, address, port, kept=kept)
 
     def _scheduler(self, service):
         name = service.scheduler = self.rng.choice(SCHEDULERS + (COUNTING if "counted" in self.features else ()))
         flags = [flag for flag in FLAGS.get(name, ()) if self.rng.random() < 0.5 and "flags" in self.features]
-        return f"-s {name}" + (f" -b {','.join(flags)}" if flags else "")
+        return f"-s {name}" + (f" -b {','.join(flags)}" if flags else "") + service.kept
 
     def _add_server(self, service, number):
         method = self.favourite if self.rng.random() < 0.8 else self.rng.choice(self.methods)
         port = service.port
-        if service.mark:
+        if service.mark or not service.port:
             port = 0
         elif method == "masq" and "mapping" in self.features and self.rng.random() < 0.3:
             port = self.rng.choice((80, 8000, 8001))
