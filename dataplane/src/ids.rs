@@ -50,6 +50,11 @@ id! {
     Generation(u64)
 }
 
+impl DestId {
+    /// No destination: of conns past their service. No destination has this id.
+    pub const NONE: DestId = DestId(0);
+}
+
 impl NextHopId {
     /// "No next hop is known": entry 0 of every table, never resolved.
     pub const NONE: NextHopId = NextHopId(0);

@@ -59,6 +59,8 @@ impl Sysctls {
         match key {
             "conn_reuse_mode" => settings.conn_reuse_mode = value as u8,
             "expire_nodest_conn" => settings.expire_nodest_conn = value != 0,
+            "cache_bypass" => settings.cache_bypass = value != 0,
+            "nat_icmp_send" => settings.nat_icmp_send = value != 0,
             "pmtu_disc" => settings.pmtu_disc = value != 0,
             "sloppy_tcp" => settings.sloppy_tcp = value != 0,
             _ => return false,
@@ -72,6 +74,8 @@ impl Sysctls {
         let rows = [
             ("conn_reuse_mode", i64::from(settings.conn_reuse_mode)),
             ("expire_nodest_conn", i64::from(settings.expire_nodest_conn)),
+            ("cache_bypass", i64::from(settings.cache_bypass)),
+            ("nat_icmp_send", i64::from(settings.nat_icmp_send)),
             ("pmtu_disc", i64::from(settings.pmtu_disc)),
             ("sloppy_tcp", i64::from(settings.sloppy_tcp)),
         ];
@@ -88,7 +92,7 @@ mod tests {
     #[test]
     fn every_supported_name_is_set_and_listed() {
         let mut sysctls = Sysctls::default();
-        for (key, low, high) in SUPPORTED {
+        for &(key, low, high) in SUPPORTED {
             for value in [low, high] {
                 assert!(sysctls.set(key, value), "{key}");
                 let listed = sysctls.list().into_iter().find(|row| row.key == key);

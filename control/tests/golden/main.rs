@@ -60,6 +60,15 @@ fn masq_forwards_as_the_kernel_does() {
 }
 
 #[test]
+fn replies_without_a_conn_and_of_two_conns_go_where_the_kernels_do() {
+    let seen = replay_all(&["nat_rs_without_conn", "nat_same_reply"]);
+    assert_eq!((seen.traces, seen.skipped), (2, 0));
+    let mut expected = [0; Answer::COUNT];
+    expected[Answer::Routed as usize] = 6;
+    assert_eq!(seen.by_linux, expected);
+}
+
+#[test]
 fn conns_end_and_come_back_as_the_kernels_do() {
     let seen = replay_all(&["conn_reuse", "dest_removed", "timeouts_custom", "nat_mtu"]);
     assert_eq!((seen.traces, seen.skipped), (4, 0));

@@ -17,6 +17,8 @@ bitflags::bitflags! {
     impl ConnFlags: u32 {
         /// Forwarding method, not a single bit: see [`ConnFlags::method`].
         const FWD_MASK = 0x0007;
+        /// Past the service, to where the packets were going (the kernel's `IP_VS_CONN_F_BYPASS`).
+        const BYPASS = 0x0004;
         /// The director does not see the replies.
         const NOOUTPUT = 0x0080;
         /// Counted as inactive: not established.

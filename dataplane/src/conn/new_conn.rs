@@ -46,7 +46,7 @@ pub struct NewConn<A = u32> {
 pub enum InsertError {
     /// The table is full, and no half-open conn could give way.
     Full,
-    /// Another conn, whose time is not over, has the inbound or the outbound key.
+    /// Another conn, whose time is not over, has the inbound key, or either for its other direction.
     TupleTaken,
 }
 

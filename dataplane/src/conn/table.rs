@@ -180,10 +180,13 @@ impl ConnTable {
     }
 
     /// Makes a conn. Expired conns that have one of its keys give way, and if the table is full the
-    /// oldest half-open conn among [`EVICTION_PROBES`]; `evicted` is told of them.
+    /// oldest half-open conn among [`EVICTION_PROBES`]; `evicted` is told of them. A live conn with
+    /// the same reply key lives on without: of two that a real server cannot tell apart the later has
+    /// the replies (`ip_vs_conn_hash` puts it first).
     ///
     /// # Errors
-    /// [`InsertError::TupleTaken`] if a conn whose time is not over has one of the keys,
+    /// [`InsertError::TupleTaken`] if a conn whose time is not over has the inbound key, or has one
+    /// of the keys for its other direction,
     /// [`InsertError::Full`] if no conn could give way. Nothing is inserted then.
     pub fn insert<A: ConnFamily>(
         &mut self,
@@ -215,15 +218,23 @@ impl ConnTable {
         if keys.outbound == Some(keys.inbound) {
             return Err(InsertError::TupleTaken);
         }
-        for ((_, key), (_, hash)) in keys.each().zip(hashes.each()) {
-            if let Some((id, _)) = self.lookup(&key, hash) {
-                if !self.get(id).is_expired(now) {
-                    return Err(InsertError::TupleTaken);
-                }
+        for ((wanted, key), (_, hash)) in keys.each().zip(hashes.each()) {
+            let Some((id, has)) = self.lookup(&key, hash) else { continue };
+            if self.get(id).is_expired(now) {
                 evicted(&self.remove(id));
+            } else if (wanted, has) == (Direction::Outbound, Direction::Outbound) {
+                self.silence(id, hash);
+            } else {
+                return Err(InsertError::TupleTaken);
             }
         }
         Ok(())
+    }
+
+    /// Takes the reply key from a conn: a later one has it, and replies are that one's.
+    fn silence(&mut self, id: ConnId, outbound: KeyHash) {
+        self.index.remove(outbound, Reference::new(id.0, Direction::Outbound));
+        self.entries[id.index()].flags.remove(ConnFlags::REPLIES);
     }
 
     /// Removes one whose time is over, else the oldest half-open one, of the next

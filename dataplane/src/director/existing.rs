@@ -6,6 +6,7 @@ use super::{Director, FlowFamily, Outbox};
 use crate::conn::{Conn, ConnFlags, ConnId};
 use crate::flow::protocol;
 use crate::forward::{self, masq};
+use crate::ids::DestId;
 use crate::io::{Packet, Pool};
 use crate::parse::Headers;
 use crate::proto::{
@@ -58,6 +59,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
         match services.is_present(conn.dest) {
             true => Standing::Good,
+            false if conn.dest == DestId::NONE => Standing::Good,
+            // A client of UDP would go on for ever without noticing: the black hole of the kernel's.
+            false if conn.proto == protocol::UDP => Standing::Over,
             false if services.settings.expire_nodest_conn => Standing::Over,
             false => Standing::DestinationGone,
         }

@@ -19,6 +19,7 @@ mod outbox;
 mod persistent;
 mod related;
 mod send;
+mod strays;
 mod tables;
 
 pub use accounts::Accounts;

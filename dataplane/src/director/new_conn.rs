@@ -3,8 +3,7 @@
 use super::lane::{Flow, Shape};
 use super::{Director, FlowFamily, Outbox};
 use crate::conn::{ConnFlags, ConnId, Ended, InsertError, NewConn};
-use crate::flow::{FlowKey, port, protocol};
-use crate::forward::icmp_error::IcmpError;
+use crate::flow::{port, protocol};
 use crate::forward::masq;
 use crate::io::{Packet, Pool};
 use crate::parse::Headers;
@@ -43,7 +42,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             Shape::Riding => return Verdict::Punt(PuntClass::Rest),
         }
         let Some(index) = self.tables.services.lookup(&headers.key) else {
-            return self.punt_flow(headers);
+            return self.stray(packet, headers, out);
         };
         if !self.may_begin(headers) {
             return self.punt_flow(headers);
@@ -60,7 +59,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             Ok(chosen) => chosen,
             Err(DropReason::NoDestination) if beside_ftp => return self.punt_flow(headers),
             Err(DropReason::NoDestination) => {
-                return self.refuse(packet, headers, IcmpError::PortUnreachable, None, out);
+                return self.without_destination(packet, flow, index, out);
             }
             Err(reason) => return Verdict::Drop(reason),
         };
@@ -103,7 +102,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Linux's. What looks like an answer to the director's own session is none if it goes to a
     /// virtual address: a flood of ACKs must not share the way of BGP.
-    fn punt_flow<A: FlowFamily>(&self, headers: &Headers<A>) -> Verdict {
+    pub(super) fn punt_flow<A: FlowFamily>(&self, headers: &Headers<A>) -> Verdict {
         let to_vip = self.tables.services.is_vip(headers.key.dst);
         Verdict::Punt(if to_vip { PuntClass::Rest } else { punt::class_of_flow(headers) })
     }
@@ -119,40 +118,17 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         headers.key.sport != port::FTP_DATA && (headers.key.proto != protocol::TCP || opens())
     }
 
-    /// Inserts a conn. If a closed one has its reply tuple, which happens when a client uses a port
-    /// again for another virtual address of the same real server, that one ends first.
-    fn insert<A: FlowFamily>(&mut self, new: &NewConn<A>) -> Result<ConnId, InsertError> {
-        let first = self.try_insert(new);
-        if first != Err(InsertError::TupleTaken) || !self.end_closed_owner(new) {
-            return first;
-        }
-        self.try_insert(new)
-    }
-
-    fn try_insert<A: FlowFamily>(&mut self, new: &NewConn<A>) -> Result<ConnId, InsertError> {
+    /// Makes the conn; those that gave way to it are off the books.
+    pub(super) fn insert<A: FlowFamily>(
+        &mut self,
+        new: &NewConn<A>,
+    ) -> Result<ConnId, InsertError> {
         let (accounts, tables, now) = (&self.accounts, &mut self.tables, self.now);
         let mut gave_way = |conn: &Ended| {
             accounts.conn_gave_way(conn, &tables.services, now);
             tables.load_changed(conn.dest);
         };
         self.conns.insert(new, now, &mut gave_way)
-    }
-
-    /// Ends the conn that has the reply tuple of `new`, if it is a closed one of TCP.
-    #[cold]
-    fn end_closed_owner<A: FlowFamily>(&mut self, new: &NewConn<A>) -> bool {
-        let key = new.key;
-        let Some(src) = A::of(new.rip) else { return false };
-        let reply = FlowKey { src, sport: new.rport, dst: key.src, dport: key.sport, ..key };
-        let Some((id, _)) = self.conns.lookup(&reply, self.conns.hash(&reply)) else {
-            return false;
-        };
-        let closed = matches!(self.conns.get(id).state, state::TIME_WAIT | state::CLOSE);
-        if closed && key.proto == protocol::TCP {
-            self.end(id);
-            return true;
-        }
-        false
     }
 
     /// A conn is not made after all, or ended with its first packet.

@@ -15,13 +15,13 @@ use crate::nexthop::{NextHop, NextHopState};
 use crate::parse::Headers;
 use crate::route::RouteTarget;
 use crate::service::ForwardingMethod;
-use crate::verdict::{DropReason, PuntClass, Verdict};
+use crate::verdict::{DropReason, Verdict};
 use crate::wire::checksum::Delta;
 
 /// What forwarding takes out of a conn.
 #[derive(Clone, Copy)]
 pub(super) struct Way<A> {
-    /// `None`: the kernel's local node or bypass, which are Linux's.
+    /// `None`: past the service, to where the packet was going.
     pub method: Option<ForwardingMethod>,
     /// Real server's address, for methods that rewrite to it.
     pub rip: A,
@@ -100,7 +100,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if forward::expires(headers) {
             return self.refuse_client(packet, headers, way, IcmpError::TimeExceeded, out);
         }
-        let Some(method) = way.method else { return Verdict::Punt(PuntClass::Rest) };
+        let Some(method) = way.method else { return self.bypass(packet, headers, out) };
         let (mtu, whole) = match method {
             // Without `pmtu_disc` the outer packet is cut instead of the inner one refused.
             ForwardingMethod::Ipip => {

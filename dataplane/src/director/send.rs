@@ -11,7 +11,7 @@ use crate::limits::MAX_FRAGMENTS;
 use crate::nexthop::{NextHop, NextHopState, NextHops, ResolveRequest};
 use crate::parse::Headers;
 use crate::verdict::{DropReason, Verdict};
-use crate::wire::{ethernet, ipv4};
+use crate::wire::ethernet;
 use std::net::IpAddr;
 
 /// Identifications for IPv4 headers made here: ICMP errors, outer headers, fragments. Counting is
@@ -92,18 +92,34 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             IcmpError::PortUnreachable => DropReason::NoDestination,
             IcmpError::PassedOn { .. } => DropReason::TunnelError,
         };
-        let key = headers.key;
-        let Some(hop) = self.hop_to(key.src) else { return Verdict::Drop(reason) };
+        let verdict = self.answer(packet, headers, error, headers.key.dst, reason, out);
+        let answered = !matches!(verdict, Verdict::Drop(_));
+        if let Some(dest) = counted_for.filter(|_| answered) {
+            let ip_len = packet.bytes().len() - usize::from(headers.l3);
+            self.accounts.counters().dest(dest).outbound(ip_len as u64);
+        }
+        verdict
+    }
+
+    /// Drops the packet for `reason` and sends its sender an error from `own`, as far as one may be
+    /// sent, made in the packet's buffer.
+    pub(super) fn answer<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        headers: &Headers<A>,
+        error: IcmpError,
+        own: A,
+        reason: DropReason,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        let Some(hop) = self.hop_to(headers.key.src) else { return Verdict::Drop(reason) };
         let ip_id = self.ip_ids.next();
-        if !icmp_error::make(packet, headers, error, key.dst, ip_id) {
+        if !icmp_error::make(packet, headers, error, own, ip_id) {
             return Verdict::Drop(reason);
         }
         out.tally.drop_one(reason);
         out.tally.made += 1;
-        let ip_len = ipv4::total_len(&packet.bytes()[usize::from(headers.l3)..]);
-        if let Some(dest) = counted_for {
-            self.accounts.counters().dest(dest).outbound(u64::from(ip_len));
-        }
+        let ip_len = (packet.bytes().len() - usize::from(headers.l3)) as u16;
         send(packet, headers.l3, ip_len, &hop, &mut self.pool, out)
     }
 

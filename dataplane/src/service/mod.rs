@@ -2,6 +2,7 @@
 
 mod claims;
 pub mod persistence;
+mod real_services;
 mod table;
 mod thresholds;
 

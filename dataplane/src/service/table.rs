@@ -1,6 +1,7 @@
 //! The snapshot of services: which service takes a packet, and which addresses are virtual.
 
 use super::claims::{Claimed, Claims};
+use super::real_services::RealServices;
 use super::{Dest, DestShared, Service};
 use crate::address::Address;
 use crate::by_family::ByFamily;
@@ -43,6 +44,10 @@ pub struct Settings {
     pub sloppy_tcp: bool,
     /// Packets with DF that are too big for the path are answered with fragmentation-needed.
     pub pmtu_disc: bool,
+    /// Real servers that send from a masq service's port without a conn get port-unreachable.
+    pub nat_icmp_send: bool,
+    /// Packets of a fwmark service without a destination go on to the foreign address they are for.
+    pub cache_bypass: bool,
 }
 
 impl Default for Settings {
@@ -54,6 +59,8 @@ impl Default for Settings {
             expire_quiescent_template: false,
             sloppy_tcp: false,
             pmtu_disc: true,
+            nat_icmp_send: false,
+            cache_bypass: false,
         }
     }
 }
@@ -67,6 +74,7 @@ pub struct ServiceTable {
     pub settings: Settings,
     services: Vec<Service>,
     claims: ByFamily<Claimed>,
+    real_services: RealServices,
     /// By [`DestId`].
     places: Vec<Place>,
 }
@@ -99,7 +107,8 @@ impl ServiceTable {
             v6: Claims::new(&services, &marks, lingering),
         };
         let places = places(&services);
-        ServiceTable { generation, settings, services, claims, places }
+        let real_services = RealServices::of(&services);
+        ServiceTable { generation, settings, services, claims, real_services, places }
     }
 
     /// Names the destinations that were removed while workers have conns on them, so that
@@ -132,6 +141,11 @@ impl ServiceTable {
     #[inline]
     pub fn lookup<A: Address>(&self, key: &FlowKey<A>) -> Option<usize> {
         self.claims.of::<A>().lookup(key)
+    }
+
+    /// Whether a masq service has this real server.
+    pub fn has_real_service<A: Address>(&self, proto: u8, rip: A, rport: u16) -> bool {
+        self.real_services.has(proto, rip.ip(), rport)
     }
 
     /// Whether packets to the address are a client's: a service has it, a mark rule covers it (with

@@ -13,7 +13,7 @@ use crate::route::{RouteTarget, Routes};
 use crate::sched::SchedulerKind;
 use crate::service::persistence::{ClientMask, Persistence};
 use crate::service::{
-    Dest, DestShared, ForwardingMethod, Service, ServiceKey, ServiceTable, Settings,
+    Dest, DestShared, ForwardingMethod, MarkRule, Service, ServiceKey, ServiceTable, Settings,
 };
 use crate::template::Engine;
 use crate::time::ticks;
@@ -88,6 +88,8 @@ struct Rule {
 pub struct Control {
     /// What holds for all services.
     pub settings: Settings,
+    /// Mark rules, in order of precedence.
+    pub marks: Vec<MarkRule>,
     /// Next hops; their places are their ids, entry 0 stays [`NextHop::NONE`].
     pub next_hops: Vec<NextHop>,
     /// Routes.
@@ -104,6 +106,7 @@ impl Control {
     pub fn new(interfaces: &[Interface]) -> Self {
         Control {
             settings: Settings::default(),
+            marks: Vec::new(),
             next_hops: vec![NextHop::NONE],
             routes: Routes::default(),
             interfaces: interfaces.to_vec(),
@@ -258,7 +261,8 @@ impl Control {
         let vips: Vec<IpAddr> = self.rules.iter().filter_map(|rule| vip(rule.key)).collect();
         let removed = self.shared.iter().map(|(id, shared)| (*id, shared.clone())).collect();
         let generation = Generation(self.generation);
-        let table = ServiceTable::new(generation, services, Vec::new(), self.settings, &vips);
+        let table =
+            ServiceTable::new(generation, services, self.marks.clone(), self.settings, &vips);
         Arc::new(table.with_removed(removed))
     }
 

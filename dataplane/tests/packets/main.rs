@@ -15,3 +15,4 @@ mod refuse;
 mod related;
 mod rig;
 mod rules;
+mod strays;

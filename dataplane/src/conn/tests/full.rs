@@ -90,20 +90,24 @@ fn a_flood_in_one_window_evicts_its_own_and_refuses_nothing() {
 }
 
 #[test]
-fn a_taken_key_in_either_direction_is_refused_until_its_conn_is_over() {
+fn a_taken_key_is_refused_until_its_conn_is_over_but_replies_are_the_later_conns() {
     let mut table = table(10, 0);
-    insert(&mut table, &new_conn(1), Tick(0)).unwrap();
+    let first = insert(&mut table, &new_conn(1), Tick(0)).unwrap();
+    assert_eq!(insert(&mut table, &new_conn(1), Tick(159)), Err(InsertError::TupleTaken));
     let mut same_reply = new_conn(1);
     same_reply.key.dst += 1;
-    for new in [new_conn(1), same_reply] {
-        assert_eq!(insert(&mut table, &new, Tick(159)), Err(InsertError::TupleTaken));
-    }
+    let reply = table.get(first).outbound_key().unwrap();
+    let second = insert(&mut table, &same_reply, Tick(159)).unwrap();
+    let owner = |table: &ConnTable| table.lookup(&reply, table.hash(&reply)).map(|(id, _)| id);
+    assert_eq!(owner(&table), Some(second));
+    assert!(is_there(&table, &new_conn(1).key), "the first one lives on");
+    table.remove(second);
+    assert_eq!(owner(&table), None);
     let direct =
         NewConn { flags: ConnFlags::of_method(ForwardingMethod::Gatewaying), ..same_reply };
     assert!(insert(&mut table, &direct, Tick(1)).is_ok(), "its replies are not looked up");
     let mut evicted = vec![];
-    same_reply.key.dst += 1;
-    assert!(table.insert(&same_reply, Tick(160), &mut |conn| evicted.push(*conn)).is_ok());
+    assert!(table.insert(&new_conn(1), Tick(160), &mut |conn| evicted.push(*conn)).is_ok());
     assert_eq!(evicted.len(), 1);
     assert_eq!(evicted[0].inbound_key(), new_conn(1).key);
 }

@@ -22,15 +22,31 @@ impl Model {
 
     fn remove_key(&mut self, conn: &Conn) {
         let (id, _) = self.keys.remove(&conn.inbound_key()).expect("the conn was there");
-        conn.outbound_key().map(|key| self.keys.remove(&key));
+        let replies = self.conns[&id.0].outbound_key();
+        replies.map(|key| self.keys.remove(&key));
         self.conns.remove(&id.0);
     }
 
-    /// Whether a conn with one of the keys is there and its time not over.
+    /// Whether a conn whose time is not over has one of the keys, and not both have it for replies.
     fn blocks(&self, conn: &Conn, now: Tick) -> bool {
-        [Some(conn.inbound_key()), conn.outbound_key()].into_iter().flatten().any(|key| {
-            self.keys.get(&key).is_some_and(|(id, _)| !self.conns[&id.0].is_expired(now))
+        let keys = [(Direction::Inbound, Some(conn.inbound_key()))];
+        let mut keys = keys.into_iter().chain([(Direction::Outbound, conn.outbound_key())]);
+        keys.any(|(wanted, key)| {
+            let taken = key.and_then(|key| self.keys.get(&key));
+            taken.is_some_and(|&(id, has)| {
+                !self.conns[&id.0].is_expired(now)
+                    && (wanted, has) != (Direction::Outbound, Direction::Outbound)
+            })
         })
+    }
+
+    /// Takes the reply key from the conn that has it, if it is a live one.
+    fn silence(&mut self, conn: &Conn) {
+        let Some(key) = conn.outbound_key() else { return };
+        if let Some((id, _)) = self.keys.remove(&key) {
+            let silenced = self.conns.get_mut(&id.0).expect("its key was there");
+            silenced.flags.remove(ConnFlags::REPLIES);
+        }
     }
 }
 
@@ -104,6 +120,7 @@ impl Trial {
             self.model.remove_key(conn);
         }
         if let Ok(id) = result {
+            self.model.silence(&conn);
             assert!(!self.removed.contains(&id), "an id is not used twice in a window");
             self.model.insert(id, *self.table.get(id));
             assert_eq!(self.table.get(id).inbound_key(), new.key);
@@ -142,8 +159,8 @@ impl Trial {
         if self.random.one_in(2) {
             self.table.attach_side(id, crate::conn::SideKind(1));
         }
-        let conn = self.table.remove(id);
-        self.model.remove_key(&conn);
+        let ended = self.table.remove(id);
+        self.model.remove_key(&ended);
         self.removed.push(id);
     }
 
