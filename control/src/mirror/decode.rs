@@ -5,16 +5,16 @@ use super::event::{
 };
 use crate::config::{InterfaceAddress, MacAddr, Prefix};
 use rtnetlink::packet_core::{NLM_F_REPLACE, NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
 use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteType,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// `RT_TABLE_MAIN` and `RT_TABLE_LOCAL` (`linux/rtnetlink.h`).
 const MAIN_TABLE: u32 = 254;
@@ -46,6 +46,7 @@ fn event(message: &RouteNetlinkMessage, replace: bool) -> Option<Event> {
     Some(match message {
         M::NewLink(message) => Event::Link(link(message)?),
         M::DelLink(message) => Event::LinkGone { ifindex: link(message)?.ifindex },
+        M::NewAddress(message) if !is_source(message) => Event::AddressGone(address(message)?),
         M::NewAddress(message) => Event::Address(address(message)?),
         M::DelAddress(message) => Event::AddressGone(address(message)?),
         M::NewRoute(message) => Event::Route { route: route(message)?, replace },
@@ -77,25 +78,48 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
     Some(Link { ifindex: message.header.index, name, mac, mtu, up })
 }
 
-/// The director's own address: `IFA_LOCAL`, which differs from `IFA_ADDRESS` on point-to-point links.
+/// The director's own address: `IFA_LOCAL`, which differs from `IFA_ADDRESS` on point-to-point links;
+/// IPv6 has only the latter on others.
 pub(super) fn address(message: &AddressMessage) -> Option<OwnAddress> {
-    let own = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(own @ IpAddr::V4(_)) => Some(*own),
-        _ => None,
-    });
-    let address = InterfaceAddress { address: own?, len: message.header.prefix_len };
+    let (mut local, mut address) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(own) => local = Some(*own),
+            AddressAttribute::Address(own) if own.is_ipv6() => address = Some(*own),
+            _ => {}
+        }
+    }
+    let address = InterfaceAddress { address: local.or(address)?, len: message.header.prefix_len };
     Some(OwnAddress { ifindex: message.header.index, address })
+}
+
+/// Whether packets may be sent from an IPv6 address: not while it may be another's (RFC 4862 section
+/// 5.4), and not when it is to be used no more.
+pub(super) fn is_source(message: &AddressMessage) -> bool {
+    let unfit = AddressHeaderFlags::Tentative
+        | AddressHeaderFlags::Dadfailed
+        | AddressHeaderFlags::Deprecated;
+    let flags = message.header.flags;
+    message.header.family != AddressFamily::Inet6
+        || !flags.intersects(unfit)
+        || flags.contains(AddressHeaderFlags::Optimistic)
 }
 
 /// A route of the local or main table. Of several next hops the first counts.
 pub(super) fn route(message: &RouteMessage) -> Option<KernelRoute> {
     let header = &message.header;
-    if header.address_family != AddressFamily::Inet {
+    let any: IpAddr = match header.address_family {
+        AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),
+        AddressFamily::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
+    // What Linux learned of one destination, such as a path's MTU, is no route.
+    if header.flags.contains(RouteFlags::Cloned) {
         return None;
     }
     let mut table = u32::from(header.table);
     let mut route = KernelRoute {
-        prefix: Prefix::of(Ipv4Addr::UNSPECIFIED.into(), header.destination_prefix_length),
+        prefix: Prefix::of(any, header.destination_prefix_length),
         rank: Rank { main: true, metric: 0, tos: header.tos },
         kind: match header.kind {
             RouteType::Unicast => RouteKind::Unicast,
@@ -120,19 +144,25 @@ pub(super) fn route(message: &RouteMessage) -> Option<KernelRoute> {
     Some(route)
 }
 
+fn ip_of(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some((*address).into()),
+        RouteAddress::Inet6(address) => Some((*address).into()),
+        _ => None,
+    }
+}
+
 fn route_attribute(route: &mut KernelRoute, attribute: &RouteAttribute) {
     match attribute {
-        RouteAttribute::Destination(RouteAddress::Inet(address)) => {
-            route.prefix = Prefix::of((*address).into(), route.prefix.len);
+        RouteAttribute::Destination(address) => {
+            if let Some(address) = ip_of(address) {
+                route.prefix = Prefix::of(address, route.prefix.len);
+            }
         }
         RouteAttribute::Priority(metric) => route.rank.metric = *metric,
         RouteAttribute::Oif(ifindex) => route.ifindex = *ifindex,
-        RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => {
-            route.gateway = Some((*gateway).into())
-        }
-        RouteAttribute::PrefSource(RouteAddress::Inet(source)) => {
-            route.source = Some((*source).into())
-        }
+        RouteAttribute::Gateway(gateway) => route.gateway = ip_of(gateway),
+        RouteAttribute::PrefSource(source) => route.source = ip_of(source),
         RouteAttribute::Metrics(metrics) => {
             route.mtu = metrics.iter().find_map(|metric| match metric {
                 RouteMetric::Mtu(mtu) => Some(*mtu),
@@ -154,13 +184,16 @@ fn route_attribute(route: &mut KernelRoute, attribute: &RouteAttribute) {
 }
 
 pub(super) fn neighbor(message: &NeighbourMessage) -> Option<KernelNeighbor> {
-    if message.header.family != AddressFamily::Inet {
+    if !matches!(message.header.family, AddressFamily::Inet | AddressFamily::Inet6) {
         return None;
     }
-    let (mut address, mut mac) = (None, None);
+    let (mut address, mut mac): (Option<IpAddr>, _) = (None, None);
     for attribute in &message.attributes {
         match attribute {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(value)) => {
+                address = Some((*value).into());
+            }
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(value)) => {
                 address = Some((*value).into());
             }
             NeighbourAttribute::LinkLayerAddress(value) => mac = mac_of(value),
@@ -236,6 +269,47 @@ mod tests {
         assert_eq!((route.kind, route.ifindex), (RouteKind::Unicast, 7));
         assert_eq!(route.gateway, Some([10, 0, 0, 254].into()));
         assert_eq!(route.mtu, Some(1300));
+    }
+
+    #[test]
+    fn routes_of_ipv6_are_read_and_what_was_learned_of_paths_is_not() {
+        let net = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let gateway = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let attributes: [(u16, &[u8]); 3] =
+            [(DST, &net), (OIF, &[7, 0, 0, 0]), (GATEWAY, &gateway)];
+        let mut bytes = route_bytes(254, 1, 32, &attributes);
+        bytes[0] = 10;
+        let route = decoded(&bytes).expect("of the main table");
+        assert_eq!(route.prefix.to_string(), "2001:db8::/32");
+        assert_eq!(route.gateway, Some("fe80::1".parse().unwrap()));
+        // RTM_F_CLONED.
+        bytes[9] = 2;
+        assert_eq!(decoded(&bytes), None);
+        let mut all = route_bytes(254, 1, 0, &[(OIF, &[7, 0, 0, 0])]);
+        all[0] = 10;
+        assert_eq!(decoded(&all).expect("a default route").prefix.to_string(), "::/0");
+    }
+
+    /// The kernel's bytes of `struct ifaddrmsg` and `IFA_ADDRESS`.
+    fn address_event(flags: u8) -> Option<Event> {
+        let mut bytes = vec![10, 64, flags, 0, 7, 0, 0, 0, 20, 0, 1, 0, 0xfd, 0];
+        bytes.extend([0; 13]);
+        bytes.push(1);
+        let mut header = NetlinkHeader::default();
+        header.message_type = 20;
+        let message = RouteNetlinkMessage::deserialize(&header, &bytes).expect("well formed");
+        event(&message, false)
+    }
+
+    #[test]
+    fn an_ipv6_address_counts_once_it_is_known_to_be_ones_own_and_until_deprecated() {
+        let own = OwnAddress { ifindex: 7, address: "fd00::1/64".parse().unwrap() };
+        assert_eq!(address_event(0x80), Some(Event::Address(own)));
+        // IFA_F_TENTATIVE, with IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_DEPRECATED.
+        assert_eq!(address_event(0xc0), Some(Event::AddressGone(own)));
+        assert_eq!(address_event(0xc4), Some(Event::Address(own)));
+        assert_eq!(address_event(0x88), Some(Event::AddressGone(own)));
+        assert_eq!(address_event(0xa0), Some(Event::AddressGone(own)));
     }
 
     #[test]

@@ -130,10 +130,10 @@ pub enum NeighborState {
 pub struct Dump {
     /// Every link.
     pub links: Vec<Link>,
-    /// Every IPv4 address.
+    /// Every address that packets may be sent from.
     pub addresses: Vec<OwnAddress>,
-    /// Every IPv4 route of the local and the main table.
+    /// Every route of the local and the main table.
     pub routes: Vec<KernelRoute>,
-    /// Every IPv4 neighbour.
+    /// Every neighbour.
     pub neighbors: Vec<KernelNeighbor>,
 }

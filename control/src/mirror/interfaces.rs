@@ -1,7 +1,9 @@
 //! The director's interfaces, and which Linux link stands for which.
 
 use super::event::{Link, OwnAddress};
+use super::scope::is_link_local;
 use crate::config::{Config, InterfaceAddress, MacAddr};
+use dataplane::address::Address;
 use dataplane::ids::{InterfaceId, PortId};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -159,16 +161,51 @@ impl Interfaces {
         }
     }
 
-    /// The address that Linux would send from to a neighbour on the interface: the first in its
-    /// subnet, else the first there is (`inet_select_addr` in `net/ipv4/devinet.c`).
-    pub(super) fn source_towards(&self, id: InterfaceId, neighbor: IpAddr) -> Option<IpAddr> {
-        let addresses = &self.get(id).addresses;
-        let near = addresses.iter().find(|own| own.subnet().contains(neighbor));
-        near.or(addresses.first()).map(|own| own.address)
+    /// The address that Linux would send from to a target behind a neighbour on the interface. Of
+    /// IPv4 the first in the neighbour's subnet, else the first there is (`inet_select_addr` in
+    /// `net/ipv4/devinet.c`).
+    pub(super) fn source_towards(
+        &self,
+        id: InterfaceId,
+        neighbor: IpAddr,
+        target: IpAddr,
+    ) -> Option<IpAddr> {
+        if target.is_ipv6() {
+            return self.ipv6_source_towards(id, target);
+        }
+        let own = || self.get(id).addresses.iter().filter(|own| own.address.is_ipv4());
+        let near = own().find(|own| own.subnet().contains(neighbor));
+        near.or(own().next()).map(|own| own.address)
+    }
+
+    /// Of IPv6: one that is valid beyond the link, rather on the interface, rather with a long
+    /// prefix in common, as far as its own subnet goes (RFC 6724 section 5, rules 2, 5 and 8).
+    fn ipv6_source_towards(&self, id: InterfaceId, target: IpAddr) -> Option<IpAddr> {
+        let all = self.iter().flat_map(|(on, it)| it.addresses.iter().map(move |own| (on, own)));
+        let global = all.filter(|(_, own)| own.address.is_ipv6() && !is_link_local(own.address));
+        let rank = |&(on, own): &(InterfaceId, &InterfaceAddress)| {
+            (on == id, common_bits(own.address, target).min(own.len))
+        };
+        // Of equals the first: `max_by_key` alone would give the last.
+        let mut best = None;
+        for candidate in global {
+            if best.as_ref().is_none_or(|best| rank(best) < rank(&candidate)) {
+                best = Some(candidate);
+            }
+        }
+        best.map(|(_, own)| own.address)
     }
 
     /// Numbers of the links that stand for interfaces.
     pub(super) fn ifindexes(&self) -> Vec<u32> {
         self.by_ifindex.keys().copied().collect()
+    }
+}
+
+/// How many leading bits two IPv6 addresses share.
+fn common_bits(a: IpAddr, b: IpAddr) -> u8 {
+    match (u128::of(a), u128::of(b)) {
+        (Some(a), Some(b)) => (a ^ b).leading_zeros() as u8,
+        _ => 0,
     }
 }

@@ -11,6 +11,10 @@ use tokio::sync::mpsc::Receiver;
 
 const INSIDE: &str = "SLUICE_TEST_IN_OWN_NETNS";
 const RS: u32 = 0xc0a8_6402;
+const RS6: u128 = 0xfd00 << 112 | 2;
+const OWN6: u128 = 0xfd00 << 112 | 1;
+/// The far end's own link-local address, made of its MAC address.
+const GATEWAY6: u128 = 0xfe80 << 112 | 0xff_fe00_0e02;
 const RS_MAC: [u8; 6] = [2, 0, 0, 0, 0xe, 2];
 const OTHER_MAC: [u8; 6] = [2, 0, 0, 0, 0xe, 0x99];
 
@@ -47,6 +51,7 @@ fn inside_its_namespace() {
         rig.the_real_server_is_resolved().await;
         rig.strangers_publish_nothing().await;
         rig.a_deleted_neighbour_is_found_again_without_a_gap().await;
+        rig.ipv6_is_followed_as_ipv4_is().await;
         rig.a_new_mac_is_found(&far).await;
         rig.a_permanent_neighbour_stays_permanent().await;
         rig.routes_and_mtu_follow().await;
@@ -56,8 +61,9 @@ fn inside_its_namespace() {
 
 fn config() -> Config {
     let text = "[[port]]\nname = 'wan'\ndevice = 'net_null0'\nmtu = 1400\n\
-                addresses = ['192.168.100.1/24']\n\
+                addresses = ['192.168.100.1/24', 'fd00::1/64']\n\
                 [[route]]\nprefix = 'default'\nvia = '192.168.100.3'\n\
+                [[route]]\nprefix = '::/0'\nvia = 'fe80::ff:fe00:e02'\ninterface = 'wan'\n\
                 [[neighbor]]\naddress = '192.168.100.77'\nmac = '02:00:00:00:0e:77'\n\
                 interface = 'wan'\n";
     Config::parse(text, "test", &[]).expect("valid")
@@ -92,6 +98,7 @@ impl FarEnd {
         far.run("ip link set far address 02:00:00:00:0e:02 up");
         far.run("ip addr add 192.168.100.2/24 dev far");
         far.run("ip addr add 192.168.100.3/24 dev far");
+        far.run("ip addr add fd00::2/64 dev far nodad");
         // Reachable for longer than the first probe is delayed, or probes keep themselves going.
         for (name, value) in [
             ("base_reachable_time_ms", "2500"),
@@ -173,13 +180,13 @@ impl Rig {
         }
     }
 
-    fn hop(&mut self, target: u32) -> NextHop {
+    fn hop(&mut self, target: impl Address) -> NextHop {
         self.receive();
         let hops = self.latest.next_hops.as_ref().expect("published");
         hops.find(target).map_or(NextHop::NONE, |id| *hops.get(id))
     }
 
-    fn route(&mut self, address: u32) -> Option<RouteTarget> {
+    fn route(&mut self, address: impl Address) -> Option<RouteTarget> {
         self.receive();
         self.latest.routes.as_ref().expect("published").lookup(address)
     }
@@ -204,8 +211,8 @@ impl Rig {
         assert_eq!((hop.dst_mac, hop.mtu, hop.local), (RS_MAC, 1400, 0xc0a8_6401_u32.ip()));
         eventually("managed", || neighbor("192.168.100.2").contains("managed")).await;
         self.until("the gateway too", |rig| rig.hop(RS + 1).dst_mac == RS_MAC).await;
-        assert!(matches!(self.route(0x0808_0808), Some(RouteTarget::Via(_))));
-        assert_eq!(self.route(0xc0a8_6401), Some(RouteTarget::Local));
+        assert!(matches!(self.route(0x0808_0808_u32), Some(RouteTarget::Via(_))));
+        assert_eq!(self.route(0xc0a8_6401_u32), Some(RouteTarget::Local));
     }
 
     async fn strangers_publish_nothing(&mut self) {
@@ -245,6 +252,27 @@ impl Rig {
         assert!(neighbor("192.168.100.2").contains("managed"));
     }
 
+    async fn ipv6_is_followed_as_ipv4_is(&mut self) {
+        let far = 0x2001_0db8 << 96 | 7_u128;
+        self.handle.intern(&[RS6.ip(), far.ip()]).expect("room");
+        self.until("the address is no more tentative", |rig| rig.hop(RS6).local == OWN6.ip()).await;
+        self.until("resolved", |rig| rig.hop(RS6).dst_mac == RS_MAC).await;
+        eventually("managed", || neighbor("fd00::2").contains("managed")).await;
+        self.until("a link-local gateway", |rig| rig.hop(far).dst_mac == RS_MAC).await;
+        assert_eq!(self.hop(far).neighbor, GATEWAY6.ip());
+        assert!(matches!(self.route(far), Some(RouteTarget::Via(_))));
+        assert_eq!(self.route(OWN6), Some(RouteTarget::Local));
+        assert_eq!(self.route(GATEWAY6), Some(RouteTarget::Local), "Linux knows the link");
+        run("ip -6 route add 2001:db8::/32 via fd00::2 mtu 1300");
+        self.until("a route", |rig| rig.hop(far).neighbor == RS6.ip()).await;
+        assert_eq!((self.hop(far).mtu, self.hop(far).local), (1300, OWN6.ip()));
+        run("ip -6 route del 2001:db8::/32");
+        self.until("the default route", |rig| rig.hop(far).neighbor == GATEWAY6.ip()).await;
+        run("ip neigh del fd00::2 dev wan");
+        self.until("served by the grace", |rig| rig.hop(RS6).dst_mac == RS_MAC).await;
+        eventually("found again", || neighbor("fd00::2").contains("REACHABLE")).await;
+    }
+
     async fn a_new_mac_is_found(&mut self, far: &FarEnd) {
         far.run("ip link set far address 02:00:00:00:0e:99");
         self.until("the new MAC address", |rig| rig.hop(RS).dst_mac == OTHER_MAC).await;
@@ -277,7 +305,7 @@ impl Rig {
     async fn routes_that_go_without_a_word_are_missed(&mut self) {
         run("ip link set wan down");
         self.until("no route", |rig| rig.hop(RS).state == NextHopState::NoRoute).await;
-        assert_eq!(self.route(0x0808_0808), None);
+        assert_eq!(self.route(0x0808_0808_u32), None);
         run("ip link set wan up");
         self.until("back", |rig| rig.hop(RS).state == NextHopState::Resolved).await;
         run("ip addr del 192.168.100.1/24 dev wan");

@@ -1,7 +1,7 @@
 //! Linux's addresses, routes and neighbours, through netlink.
 //!
 //! `state` and `settle` are pure: events in, publications and questions out; `interfaces`, `routes`,
-//! `neighbors`, `targets` and `standing` are their parts. `task` feeds it from Linux, `netlink` and `decode` speak
+//! `neighbors`, `targets`, `scope` and `standing` are their parts. `task` feeds it from Linux, `netlink` and `decode` speak
 //! Linux's language, `apply` gives the configuration's addresses and static entries to the twins.
 
 mod apply;
@@ -13,6 +13,7 @@ mod kernel_tests;
 mod neighbors;
 mod netlink;
 mod routes;
+mod scope;
 mod settle;
 mod standing;
 mod state;

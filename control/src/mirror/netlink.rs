@@ -15,7 +15,7 @@ use rtnetlink::packet_route::route::{RouteHeader, RouteMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::AsyncSocket;
 use rtnetlink::{Error, Handle, MulticastGroup, RouteMessageBuilder};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 
 /// Notifications of Linux's, in its order.
@@ -34,12 +34,14 @@ pub(super) fn connect() -> std::io::Result<Handle> {
     Ok(handle)
 }
 
-/// Notifications about links, IPv4 addresses, routes and neighbours from now on.
+/// Notifications about links, addresses, routes and neighbours from now on.
 pub(super) fn subscribe() -> std::io::Result<Notifications> {
     let groups = [
         MulticastGroup::Link,
         MulticastGroup::Ipv4Ifaddr,
         MulticastGroup::Ipv4Route,
+        MulticastGroup::Ipv6Ifaddr,
+        MulticastGroup::Ipv6Route,
         MulticastGroup::Neigh,
     ];
     let (mut connection, _, messages) = rtnetlink::new_multicast_connection(&groups)?;
@@ -56,13 +58,26 @@ pub(super) fn subscribe() -> std::io::Result<Notifications> {
 pub(super) async fn dump(handle: &Handle) -> Result<Dump, Error> {
     let links: Vec<_> = handle.link().get().execute().try_collect().await?;
     let addresses: Vec<_> = handle.address().get().execute().try_collect().await?;
-    let any = RouteMessageBuilder::<Ipv4Addr>::new().table_id(RouteHeader::RT_TABLE_UNSPEC.into());
-    let routes: Vec<RouteMessage> = handle.route().get(any.build()).execute().try_collect().await?;
-    let ipv4 = handle.neighbours().get().set_address_family(AddressFamily::Inet);
-    let neighbors: Vec<_> = ipv4.execute().try_collect().await?;
+    let any = RouteHeader::RT_TABLE_UNSPEC.into();
+    let mut routes = Vec::new();
+    for any in [
+        RouteMessageBuilder::<Ipv4Addr>::new().table_id(any).build(),
+        RouteMessageBuilder::<Ipv6Addr>::new().table_id(any).build(),
+    ] {
+        let of_family: Vec<RouteMessage> = handle.route().get(any).execute().try_collect().await?;
+        routes.extend(of_family);
+    }
+    let mut neighbors = Vec::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let asked = handle.neighbours().get().set_address_family(family);
+        let of_family: Vec<NeighbourMessage> = asked.execute().try_collect().await?;
+        neighbors.extend(of_family);
+    }
     Ok(Dump {
         links: links.iter().filter_map(decode::link).collect(),
-        addresses: addresses.iter().filter_map(decode::address).collect(),
+        addresses: (addresses.iter().filter(|message| decode::is_source(message)))
+            .filter_map(decode::address)
+            .collect(),
         routes: routes.iter().filter_map(decode::route).collect(),
         neighbors: neighbors.iter().filter_map(decode::neighbor).collect(),
     })
@@ -102,7 +117,10 @@ async fn neighbor(handle: &mut Handle, ask: &Ask) -> Result<Option<KernelNeighbo
 
 fn about(ask: &Ask) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
-    message.header.family = AddressFamily::Inet;
+    message.header.family = match ask.address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
     message.header.ifindex = ask.ifindex;
     message.attributes.push(NeighbourAttribute::Destination(ask.address.into()));
     message

@@ -2,6 +2,7 @@
 
 use super::event::{KernelRoute, Rank, RouteKind};
 use super::interfaces::Interfaces;
+use super::scope::is_link_local;
 use crate::config::{Prefix, StaticRoute};
 use dataplane::address::Family;
 use dataplane::ids::InterfaceId;
@@ -111,6 +112,9 @@ impl RouteTable {
     /// is none of ours, then by rank, then the older. A packet that the director forwards cannot
     /// leave through a management link.
     pub(super) fn way_of(&self, prefix: Prefix, interfaces: &Interfaces) -> Option<Way> {
+        if is_link_local(prefix.address) {
+            return self.by_prefix.contains_key(&prefix).then_some(Way::Linux);
+        }
         let ways = self.by_prefix.get(&prefix)?.iter().map(|route| {
             let way = route.way(interfaces);
             let foreign = route.kind == RouteKind::Unicast && way == Way::Linux;

@@ -3,6 +3,7 @@
 
 use super::neighbors::NeighborKey;
 use super::routes::Way;
+use super::scope::{on_the_wire, target_on};
 use super::state::{Changes, MirrorState};
 use super::targets::Holder;
 use dataplane::ids::NextHopId;
@@ -70,8 +71,8 @@ impl MirrorState {
         Some(match way {
             Way::Linux => RouteTarget::Local,
             Way::Through { interface, gateway: None, .. } => RouteTarget::OnLink(interface),
-            Way::Through { gateway: Some(gateway), .. } => {
-                match self.hold(gateway, Holder::Routes, now) {
+            Way::Through { interface, gateway: Some(gateway), .. } => {
+                match self.hold(target_on(interface, gateway), Holder::Routes, now) {
                     Ok(id) => RouteTarget::Via(id),
                     Err(_) => RouteTarget::Local,
                 }
@@ -92,6 +93,7 @@ impl MirrorState {
             Some(Way::Through { interface, gateway: Some(gateway), .. }),
         ) = (target, way)
         {
+            let gateway = target_on(interface, gateway);
             let count = self.gateways.get(&gateway).map_or(0, |(_, count)| *count);
             self.gateways.insert(gateway, (interface, count + 1));
         }
@@ -160,9 +162,9 @@ impl MirrorState {
             return unreachable;
         };
         let interface = self.interfaces.get(id);
-        let neighbor = gateway.unwrap_or(target);
+        let neighbor = on_the_wire(gateway.unwrap_or(target));
         let mac = self.neighbors.mac((id, neighbor));
-        let local = source.or_else(|| self.interfaces.source_towards(id, neighbor));
+        let local = source.or_else(|| self.interfaces.source_towards(id, neighbor, target));
         let limit = mtu.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(u16::MAX);
         NextHop {
             target,

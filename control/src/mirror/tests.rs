@@ -1,6 +1,7 @@
 //! The mirror's pure core against a Linux that is told by hand.
 
 mod quiet;
+mod v6;
 
 use super::*;
 use crate::config::{InterfaceAddress, MacAddr, Prefix, StaticNeighbor, StaticRoute};
