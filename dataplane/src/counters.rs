@@ -251,6 +251,16 @@ impl DestCounters {
         add(&self.out_bytes, bytes);
     }
 
+    /// More `bytes` of a packet from a client: a later fragment.
+    pub fn more_inbound(&self, bytes: u64) {
+        add(&self.in_bytes, bytes);
+    }
+
+    /// More `bytes` of a packet to a client.
+    pub fn more_outbound(&self, bytes: u64) {
+        add(&self.out_bytes, bytes);
+    }
+
     /// A conn begins, inactive until its first packet is tracked.
     pub fn conn_begins(&self) {
         add(&self.conns, 1);

@@ -113,6 +113,25 @@ pub struct FragmentHeaders<A = u32> {
     pub more: bool,
 }
 
+impl<A: Address> FragmentHeaders<A> {
+    /// Whether its datagram, once whole, could be a [`Content::Flow`] or [`Content::Riding`].
+    pub fn may_be_of_flow(&self) -> bool {
+        let proto = self.headers.key.proto;
+        protocol::has_ports(proto) || l4::rides::<A>(proto)
+    }
+
+    /// The headers of a first fragment as those of its datagram would be, but for the length: a
+    /// [`Content::Riding`]'s have the key of its key exchange. And whether it is one.
+    pub fn of_flow(&self) -> (Headers<A>, bool) {
+        if !l4::rides::<A>(self.headers.key.proto) {
+            return (self.headers, false);
+        }
+        let l4::Front { sport, dport, .. } = l4::Front::RIDING;
+        let key = FlowKey { sport, dport, proto: protocol::UDP, ..self.headers.key };
+        (Headers { key, ..self.headers }, true)
+    }
+}
+
 /// What an IP packet that could be a service's holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content<A> {

@@ -51,8 +51,10 @@ named_enum! {
         BadTcpChecksum = "bad_tcp_checksum",
         /// TCP, UDP, SCTP or ICMP header cut short or with a length that cannot be.
         BadL4Header = "bad_l4_header",
-        /// Fragment of a datagram to or from a virtual service.
-        Fragment = "fragment",
+        /// First fragment of an SCTP packet whose port would change: its checksum covers all of it.
+        FragmentSctp = "fragment_sctp",
+        /// Later fragment of a datagram whose conn has ended.
+        FragmentOrphan = "fragment_orphan",
         /// Fragment that shares some bytes with one before it; with it all of its datagram that follows.
         FragmentOverlap = "fragment_overlap",
         /// Fragment that brings nothing but bytes that arrived before.

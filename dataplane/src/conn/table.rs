@@ -89,6 +89,11 @@ impl ConnTable {
         A::hash_key(key, &self.secret)
     }
 
+    /// Its hash's secret, for what else one worker alone hashes.
+    pub fn secret(&self) -> [u64; 2] {
+        self.secret
+    }
+
     #[inline]
     pub(super) fn lines(&self) -> LinesOf<'_> {
         LinesOf(Lines { entries: self.entries, locals: &self.locals })

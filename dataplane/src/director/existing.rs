@@ -1,6 +1,7 @@
 //! Packets of a conn that exists: is it still good, track its state, forward.
 
 use super::lane::{Flow, Shape};
+use super::partial;
 use super::send::send;
 use super::{Director, FlowFamily, Outbox};
 use crate::conn::{Conn, ConnFlags, ConnId};
@@ -37,7 +38,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out: &mut Outbox<P>,
     ) -> Verdict {
         match self.standing(id, &flow.headers) {
-            Standing::Good if flow.shape == Shape::Cut => self.count_cut(&flow.headers, id),
+            Standing::Good if flow.shape == Shape::Cut => self.count_cut(flow, id),
             Standing::Good => self.follow(packet, flow, id, out),
             Standing::DestinationGone => Verdict::Drop(DropReason::DestinationRemoved),
             Standing::Over => {
@@ -94,24 +95,24 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         id: ConnId,
         out: &mut Outbox<P>,
     ) -> Verdict {
-        let no_output = self.count_inbound(&flow.headers, id);
+        let no_output = self.count_inbound(flow, id);
         self.track(id, &flow.headers, if no_output { Side::InputOnly } else { Side::Input });
         let way = self.way_of(id);
         self.forward(packet, flow, &way, out)
     }
 
     /// Counts a client's packet; says whether only the client's side of the conn is seen.
-    fn count_inbound<A>(&mut self, headers: &Headers<A>, id: ConnId) -> bool {
+    fn count_inbound<A: FlowFamily>(&mut self, flow: &Flow<A>, id: ConnId) -> bool {
         let conn = self.conns.get_mut(id);
         conn.in_packets = conn.in_packets.wrapping_add(1);
-        self.accounts.counters().dest(conn.dest).inbound(u64::from(headers.ip_len));
+        self.accounts.counters().dest(conn.dest).inbound(flow.counted_len());
         conn.flags.contains(ConnFlags::NOOUTPUT)
     }
 
     /// A packet whose TCP or UDP header is cut: IPVS counts it, then cannot read it.
     #[cold]
-    fn count_cut<A>(&mut self, headers: &Headers<A>, id: ConnId) -> Verdict {
-        self.count_inbound(headers, id);
+    fn count_cut<A: FlowFamily>(&mut self, flow: &Flow<A>, id: ConnId) -> Verdict {
+        self.count_inbound(flow, id);
         Verdict::Drop(DropReason::BadL4Header)
     }
 
@@ -167,12 +168,13 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
         let conn = self.conns.get_mut(id);
         conn.flags.remove(ConnFlags::NOOUTPUT);
-        self.accounts.counters().dest(conn.dest).outbound(u64::from(headers.ip_len));
+        self.accounts.counters().dest(conn.dest).outbound(flow.counted_len());
         let (deltas, vport) = ((conn.l3_delta, conn.l4_delta), conn.vport);
         let (_, vip) = self.conns.client_and_vip::<A>(self.conns.get(id));
-        match flow.shape {
-            Shape::Riding => masq::outbound_riding(packet, headers, vip, deltas.0),
-            _ => masq::outbound(packet, headers, (vip, vport), deltas),
+        if flow.shape == Shape::Whole {
+            masq::outbound(packet, headers, (vip, vport), deltas);
+        } else if !partial::outbound(packet, flow, (vip, vport), deltas) {
+            return Verdict::Drop(DropReason::FragmentSctp);
         }
         send(packet, headers.l3, headers.ip_len, &hop, &mut self.pool, out)
     }

@@ -1,7 +1,8 @@
 //! What the stages know of one packet of the window.
 
+use super::fragments::AnyFragment;
+use crate::address::Family;
 use crate::conn::{Candidate, ConnFamily, ConnTable, KeyHash};
-use crate::flow::protocol;
 use crate::ids::InterfaceId;
 use crate::interface::Interfaces;
 use crate::io::Packet;
@@ -10,9 +11,9 @@ use crate::parse::{
     Content, FragmentHeaders, Headers, IcmpHeaders, Parsed, parse_any, parse_plain,
 };
 use crate::punt;
-use crate::service::ServiceTable;
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use crate::wire::ethernet::{Destination, destination_class};
+use crate::wire::ipv6;
 use arrayvec::ArrayVec;
 
 /// The window's packets, stage by stage.
@@ -50,6 +51,8 @@ pub(super) enum Aside {
     Related(IcmpHeaders),
     /// An ICMPv6 error about an IPv6 flow.
     RelatedV6(IcmpHeaders<u128>),
+    /// A fragment that may be of a flow.
+    Fragment(AnyFragment),
 }
 
 /// What of a flow a packet holds.
@@ -61,6 +64,10 @@ pub(super) enum Shape {
     Cut,
     /// AH or ESP, which ride on the conn of their key exchange.
     Riding,
+    /// The first fragment of a datagram, which counts and is tracked for all of it.
+    First,
+    /// A later one, in which L4 is payload.
+    Later,
 }
 
 /// A packet of a flow.
@@ -77,7 +84,7 @@ pub(super) struct Flow<A = u32> {
 enum Meaning<A> {
     Flow(Flow<A>),
     Related(IcmpHeaders<A>),
-    Drop(DropReason),
+    Fragment(FragmentHeaders<A>),
 }
 
 impl Lane {
@@ -102,7 +109,6 @@ impl Lane {
     pub fn any<P: Packet>(
         packet: &P,
         interfaces: &Interfaces,
-        services: &ServiceTable,
         conns: &ConnTable,
         asides: &mut ArrayVec<Aside, WINDOW>,
     ) -> Lane {
@@ -112,7 +118,7 @@ impl Lane {
             Parsed::Drop(reason) => Fate::Decided(Verdict::Drop(reason)),
             _ => match destination(packet, interface, interfaces) {
                 Err(reason) => Fate::Decided(Verdict::Drop(reason)),
-                Ok(ours) => fate(&parsed, ours, services, conns, asides),
+                Ok(ours) => fate(&parsed, ours, conns, asides),
             },
         };
         Lane { interface, fate }
@@ -122,9 +128,19 @@ impl Lane {
 impl<A: ConnFamily> Flow<A> {
     /// A flow that is not looked up yet.
     #[inline(always)]
-    fn new(headers: Headers<A>, shape: Shape, conns: &ConnTable) -> Flow<A> {
+    pub fn new(headers: Headers<A>, shape: Shape, conns: &ConnTable) -> Flow<A> {
         let hash = conns.hash(&headers.key);
         Flow { headers, shape, handed_in: false, hash, candidate: Candidate::NONE }
+    }
+
+    /// Bytes that the packet counts for. The kernel takes IPv6's fragment header off before it counts.
+    #[inline(always)]
+    pub fn counted_len(&self) -> u64 {
+        let ip_len = self.headers.ip_len;
+        u64::from(match self.shape {
+            Shape::First if A::FAMILY == Family::V6 => ip_len - ipv6::fragment_header::LEN as u16,
+            _ => ip_len,
+        })
     }
 }
 
@@ -147,21 +163,20 @@ fn destination<P: Packet>(
 fn fate(
     parsed: &Parsed,
     ours: bool,
-    services: &ServiceTable,
     conns: &ConnTable,
     asides: &mut ArrayVec<Aside, WINDOW>,
 ) -> Fate {
     let aside = match *parsed {
-        Parsed::V4(content) if ours => match meaning(content, services, conns) {
+        Parsed::V4(content) if ours => match meaning(content, conns) {
             Some(Meaning::Flow(flow)) => return Fate::Flow(flow),
             Some(Meaning::Related(icmp)) => Some(Aside::Related(icmp)),
-            Some(Meaning::Drop(reason)) => return Fate::Decided(Verdict::Drop(reason)),
+            Some(Meaning::Fragment(fragment)) => Some(Aside::Fragment(AnyFragment::V4(fragment))),
             None => None,
         },
-        Parsed::V6(content) if ours => match meaning(content, services, conns) {
+        Parsed::V6(content) if ours => match meaning(content, conns) {
             Some(Meaning::Flow(flow)) => Some(Aside::FlowV6(flow)),
             Some(Meaning::Related(icmp)) => Some(Aside::RelatedV6(icmp)),
-            Some(Meaning::Drop(reason)) => return Fate::Decided(Verdict::Drop(reason)),
+            Some(Meaning::Fragment(fragment)) => Some(Aside::Fragment(AnyFragment::V6(fragment))),
             None => None,
         },
         _ => None,
@@ -179,11 +194,7 @@ fn fate(
 }
 
 /// What a packet to the interface alone is; `None` is Linux's.
-fn meaning<A: ConnFamily>(
-    content: Content<A>,
-    services: &ServiceTable,
-    conns: &ConnTable,
-) -> Option<Meaning<A>> {
+fn meaning<A: ConnFamily>(content: Content<A>, conns: &ConnTable) -> Option<Meaning<A>> {
     let flow = |headers, shape| Some(Meaning::Flow(Flow::new(headers, shape, conns)));
     match content {
         Content::Flow(headers) => flow(headers, Shape::Whole),
@@ -192,9 +203,8 @@ fn meaning<A: ConnFamily>(
         Content::Icmp(icmp) => icmp.flow().is_some().then_some(Meaning::Related(icmp)),
         // Fragments of other protocols, such as a large ping's, are Linux's as their whole
         // datagrams are.
-        Content::Fragment(FragmentHeaders { headers: Headers { key, .. }, .. }) => {
-            let of_service = protocol::has_ports(key.proto) && services.is_vip(key.dst);
-            of_service.then_some(Meaning::Drop(DropReason::Fragment))
+        Content::Fragment(fragment) => {
+            fragment.may_be_of_flow().then_some(Meaning::Fragment(fragment))
         }
     }
 }
@@ -210,6 +220,7 @@ pub(super) fn leave_to_linux(window: &mut Lanes) {
             Fate::Aside(at) => match &window.asides[usize::from(*at)] {
                 Aside::FlowV6(flow) => punt::class_of_flow(&flow.headers),
                 Aside::Related(_) | Aside::RelatedV6(_) => PuntClass::Icmp,
+                Aside::Fragment(fragment) => punt::class_of_protocol(fragment.proto()),
             },
         };
         lane.fate = Fate::Decided(Verdict::Punt(class));

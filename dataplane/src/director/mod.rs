@@ -10,12 +10,14 @@ mod accounts;
 mod attached;
 mod existing;
 mod family;
+mod fragments;
 mod held;
 mod lane;
 mod new_conn;
 mod one_packet;
 mod onward;
 mod outbox;
+mod partial;
 mod persistent;
 mod related;
 mod send;
@@ -41,6 +43,7 @@ use crate::template::{ChildEnd, Sweeper, TemplateStore};
 use crate::time::Tick;
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use crossbeam::queue::ArrayQueue;
+use fragments::Fragments;
 use lane::{Aside, Fate, Flow, Lane, Lanes};
 use send::IpIds;
 use std::mem;
@@ -81,6 +84,7 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     interfaces: Arc<Interfaces>,
     wishes: Arc<ArrayQueue<ResolveRequest>>,
     held: Held<P>,
+    fragments: Fragments<P>,
     pool: L,
     now: Tick,
     ip_ids: IpIds,
@@ -94,6 +98,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let accounts = Accounts::new(setup.counters, setup.others, setup.templates);
         accounts.adopt(&conns);
         let workers = setup.slot_map.workers();
+        let fragments = Fragments::new(conns.secret());
         Director {
             worker: setup.worker,
             conns,
@@ -103,6 +108,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             interfaces: setup.interfaces,
             wishes: setup.wishes,
             held: Held::new(),
+            fragments,
             pool: setup.pool,
             now: Tick::default(),
             ip_ids: IpIds(setup.ip_id),
@@ -133,12 +139,12 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             let verdict = match &lane.fate {
                 Fate::Decided(verdict) => *verdict,
                 Fate::Flow(flow) => self.flow(&mut packet, flow, out),
-                Fate::Aside(at) => self.aside(&mut packet, &lanes.asides[usize::from(*at)], out),
+                Fate::Aside(at) => {
+                    self.aside(packet, lane, &lanes.asides[usize::from(*at)], out);
+                    continue;
+                }
             };
-            self.carry_out(verdict, packet, lane, out);
-            if !out.followers.is_empty() {
-                self.carry_out_followers(verdict, lane, out);
-            }
+            self.finish(verdict, packet, lane, out);
         }
         self.conns.end_window();
     }
@@ -154,9 +160,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             match Lane::plain(packet, &self.interfaces, &self.conns) {
                 Some(lane) => lanes.push(lane),
                 None => {
-                    let services = &self.tables.services;
-                    let (interfaces, conns) = (&self.interfaces, &self.conns);
-                    lanes.push(Lane::any(packet, interfaces, services, conns, asides));
+                    lanes.push(Lane::any(packet, &self.interfaces, &self.conns, asides));
                 }
             }
         }
@@ -177,6 +181,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
                     Aside::FlowV6(flow) => self.claim(flow, handed_in),
                     Aside::Related(icmp) => self.claim_related(icmp, handed_in),
                     Aside::RelatedV6(icmp) => self.claim_related(icmp, handed_in),
+                    Aside::Fragment(fragment) => self.claim_fragment(fragment, handed_in),
                 },
                 Fate::Decided(_) => None,
             };
@@ -223,16 +228,19 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// What is not an IPv4 flow.
     #[inline(never)]
-    fn aside(&mut self, packet: &mut P, aside: &Aside, out: &mut Outbox<P>) -> Verdict {
-        match aside {
-            Aside::FlowV6(flow) => self.flow(packet, flow, out),
-            Aside::Related(icmp) if icmp.tunnelled => self.tunnel_related(packet, icmp, out),
-            Aside::Related(icmp) => self.related(packet, icmp, out),
-            Aside::RelatedV6(icmp) => self.related(packet, icmp, out),
-        }
+    fn aside(&mut self, mut packet: P, lane: &Lane, aside: &Aside, out: &mut Outbox<P>) {
+        let verdict = match aside {
+            Aside::FlowV6(flow) => self.flow(&mut packet, flow, out),
+            Aside::Related(icmp) if icmp.tunnelled => self.tunnel_related(&mut packet, icmp, out),
+            Aside::Related(icmp) => self.related(&mut packet, icmp, out),
+            Aside::RelatedV6(icmp) => self.related(&mut packet, icmp, out),
+            Aside::Fragment(fragment) => return self.fragment(packet, lane, fragment, out),
+        };
+        self.finish(verdict, packet, lane, out);
     }
 
     /// Stages 4 to 7 of one packet: find or schedule, track, forward, next hop.
+    #[inline(always)]
     fn flow<A: FlowFamily>(
         &mut self,
         packet: &mut P,
@@ -245,6 +253,15 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             Some((id, Direction::Inbound)) => self.inbound(packet, flow, id, out),
             Some((id, Direction::Outbound)) => self.outbound(packet, flow, id, out),
             None => self.first_packet(packet, flow, out),
+        }
+    }
+
+    /// Puts a packet where its verdict says, and with it the fragments that it was cut into.
+    #[inline(always)]
+    fn finish(&mut self, verdict: Verdict, packet: P, lane: &Lane, out: &mut Outbox<P>) {
+        self.carry_out(verdict, packet, lane, out);
+        if !out.followers.is_empty() {
+            self.carry_out_followers(verdict, lane, out);
         }
     }
 
@@ -287,8 +304,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
     }
 
-    /// Ends conns whose time has come; looks at `budget` of those that are due for a look. To be
-    /// called every turn: a worker that is busy making conns must not fall behind ending them.
+    /// Ends conns whose time has come, and the wait of fragments; looks at `budget` of those that are
+    /// due for a look. To be called every turn: a worker that is busy making conns must not fall behind
+    /// ending them.
     pub fn expire(&mut self, now: Tick, budget: usize) {
         let (accounts, tables) = (&self.accounts, &mut self.tables);
         self.conns.expire(now, budget, |_| false, &mut |conn| {
@@ -296,6 +314,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             tables.load_changed(conn.dest);
         });
         self.conns.end_window();
+        self.fragments.cache.expire(now, budget);
     }
 
     /// Lets held packets go, or drops them when they have waited too long, and ends templates.
@@ -322,14 +341,17 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// Adds a window's tally to the worker's counters.
-    pub fn gather(&self, tally: &mut Tally) {
-        self.accounts.counters().gather(tally, self.held.len());
+    pub fn gather(&mut self, tally: &mut Tally) {
+        self.fragments.cache.settle(tally);
+        let held = self.held.len() + self.fragments.cache.held();
+        self.accounts.counters().gather(tally, held);
         *tally = Tally::default();
     }
 
     /// Drops what is held, when the worker stops.
     pub fn drop_held(&mut self, tally: &mut Tally) {
-        tally.dropped[DropReason::Stopping.index()] += self.held.clear() as u64;
+        let held = self.held.clear() + self.fragments.cache.clear();
+        tally.dropped[DropReason::Stopping.index()] += held as u64;
     }
 
     /// The table itself, its region to be adopted by the next director.

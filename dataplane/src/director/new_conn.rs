@@ -37,7 +37,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return Verdict::Drop(DropReason::Strayed);
         }
         match flow.shape {
-            Shape::Whole => {}
+            Shape::Whole | Shape::First => {}
+            Shape::Later => return Verdict::Drop(DropReason::FragmentOrphan),
             Shape::Cut => return Verdict::Drop(DropReason::BadL4Header),
             Shape::Riding => return Verdict::Punt(PuntClass::Rest),
         }
@@ -160,7 +161,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         None
     }
 
-    fn new_conn<A: FlowFamily>(&self, headers: &Headers<A>, chosen: &Chosen) -> NewConn<A> {
+    pub(super) fn new_conn<A: FlowFamily>(
+        &self,
+        headers: &Headers<A>,
+        chosen: &Chosen,
+    ) -> NewConn<A> {
         let key = headers.key;
         let &Chosen { ref dest, rport, .. } = chosen;
         // Across families only tunnels go, which rewrite nothing.

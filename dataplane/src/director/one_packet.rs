@@ -6,8 +6,10 @@ use super::new_conn::Chosen;
 use super::onward::Way;
 use super::{Director, FlowFamily, Outbox};
 use crate::conn::NewConn;
+use crate::flow::Direction;
+use crate::ids::DestId;
 use crate::io::{Packet, Pool};
-use crate::verdict::Verdict;
+use crate::verdict::{DropReason, Verdict};
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Forwards a packet as the first of `new`, and forgets that there was one. It counts as a conn
@@ -22,8 +24,30 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     ) -> Verdict {
         let counters = self.accounts.counters().dest(chosen.dest.id);
         counters.conn_passes();
-        counters.inbound(u64::from(flow.headers.ip_len));
+        counters.inbound(flow.counted_len());
         self.give_back(chosen);
+        self.fragments.one_packet = Some(chosen.dest.id);
         self.forward(packet, flow, &Way::of_new(new), out)
+    }
+
+    /// A later fragment of such a packet: to the same destination, unless the first was refused.
+    pub(super) fn rest_of_one_packet<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        flow: &Flow<A>,
+        dest: DestId,
+        refused: Option<DropReason>,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        let Some(dest) = self.tables.services.dest(dest).cloned() else {
+            return Verdict::Drop(DropReason::DestinationRemoved);
+        };
+        self.count_later(dest.id, Direction::Inbound, &flow.headers);
+        if let Some(reason) = refused {
+            return Verdict::Drop(reason);
+        }
+        let chosen = Chosen { rport: dest.rport, dest, template: None };
+        let way = Way::of_new(&self.new_conn(&flow.headers, &chosen));
+        self.forward(packet, flow, &way, out)
     }
 }

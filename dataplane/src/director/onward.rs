@@ -1,7 +1,8 @@
 //! From the director on: a client's packet to its real server, by the forwarding method.
 
 use super::lane::{Flow, Shape};
-use super::send::send;
+use super::partial;
+use super::send::{self, send};
 use super::{Director, FlowFamily, Outbox};
 use crate::address::Family;
 use crate::conn::{ConnId, NewConn};
@@ -12,7 +13,6 @@ use crate::forward::{self, gatewaying, masq};
 use crate::ids::{DestId, NextHopId};
 use crate::io::{Packet, Pool};
 use crate::nexthop::{NextHop, NextHopState};
-use crate::parse::Headers;
 use crate::route::RouteTarget;
 use crate::service::ForwardingMethod;
 use crate::verdict::{DropReason, Verdict};
@@ -98,7 +98,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let headers = &flow.headers;
         let hop = self.tables.next_hops.get(way.next_hop);
         if forward::expires(headers) {
-            return self.refuse_client(packet, headers, way, IcmpError::TimeExceeded, out);
+            return self.refuse_client(packet, flow, way, IcmpError::TimeExceeded, out);
         }
         let Some(method) = way.method else { return self.bypass(packet, headers, out) };
         let (mtu, whole) = match method {
@@ -113,12 +113,14 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if whole && !forward::fits(headers.ip_len, mtu) {
             let direction = Direction::Inbound;
             let error = IcmpError::FragmentationNeeded { mtu, direction };
-            return self.refuse_client(packet, headers, way, error, out);
+            return self.refuse_client(packet, flow, way, error, out);
         }
         let mut ip_len = headers.ip_len;
         match method {
-            ForwardingMethod::Masq if flow.shape == Shape::Riding => {
-                masq::inbound_riding(packet, headers, way.rip, way.deltas.0);
+            ForwardingMethod::Masq if flow.shape != Shape::Whole => {
+                if !partial::inbound(packet, flow, way) {
+                    return Verdict::Drop(DropReason::FragmentSctp);
+                }
             }
             ForwardingMethod::Masq => {
                 masq::inbound(packet, headers, (way.rip, way.rport), way.deltas);
@@ -139,19 +141,23 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// Answers a client's packet of a conn with an error. It leaves from the VIP, as the replies of
-    /// a gatewaying or ipip conn do, and IPVS counts it for one (`ip_vs_conn_out_get`).
+    /// a gatewaying or ipip conn do, and IPVS counts it for one (`ip_vs_conn_out_get`). No error is
+    /// sent about a fragment but the first (RFC 1122 section 3.2.2).
     #[cold]
     fn refuse_client<A: FlowFamily>(
         &mut self,
         packet: &mut P,
-        headers: &Headers<A>,
+        flow: &Flow<A>,
         way: &Way<A>,
         error: IcmpError,
         out: &mut Outbox<P>,
     ) -> Verdict {
+        if flow.shape == Shape::Later {
+            return Verdict::Drop(send::reason(error));
+        }
         let like_a_reply = way.method != Some(ForwardingMethod::Masq);
         let counted_for = like_a_reply.then_some(way.dest);
-        self.refuse(packet, headers, error, counted_for, out)
+        self.refuse(packet, &flow.headers, error, counted_for, out)
     }
 
     /// The next hop towards a client; `None` where Linux has to decide: no route, or its own.

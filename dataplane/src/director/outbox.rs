@@ -3,13 +3,13 @@
 use crate::counters::Tally;
 use crate::handover::Handed;
 use crate::ids::{InterfaceId, PortId, WorkerId};
-use crate::limits::{BURST, MAX_FRAGMENTS, MAX_HELD, MAX_PORTS, WINDOW};
-use crate::verdict::PuntClass;
+use crate::limits::{BURST, MAX_FRAGMENTS, MAX_HELD, MAX_HELD_FRAGMENTS, MAX_PORTS, WINDOW};
+use crate::verdict::{DropReason, PuntClass};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Room for what one turn can bring: finished packets of other workers and of the twins, a window,
-/// the fragments beyond it, and all held packets released.
-const ROOM: usize = 3 * WINDOW + BURST + MAX_HELD;
+/// the fragments beyond it, and all held packets and fragments released.
+const ROOM: usize = 3 * WINDOW + BURST + MAX_HELD + MAX_HELD_FRAGMENTS;
 
 /// A window's packets by where they go, and the tally of what became of them.
 pub struct Outbox<P> {
@@ -25,6 +25,8 @@ pub struct Outbox<P> {
     pub fragments_left: usize,
     /// Target of the next hop that a packet to be held waits for.
     pub waits_for: IpAddr,
+    /// Why the last packet that was answered with an ICMP error could not go on.
+    pub refused: Option<DropReason>,
     /// What the window did.
     pub tally: Tally,
 }
@@ -39,6 +41,7 @@ impl<P> Outbox<P> {
             followers: Vec::with_capacity(MAX_FRAGMENTS),
             fragments_left: WINDOW,
             waits_for: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            refused: None,
             tally: Tally::default(),
         }
     }

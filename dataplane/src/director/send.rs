@@ -86,12 +86,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         counted_for: Option<DestId>,
         out: &mut Outbox<P>,
     ) -> Verdict {
-        let reason = match error {
-            IcmpError::TimeExceeded => DropReason::TtlExceeded,
-            IcmpError::FragmentationNeeded { .. } => DropReason::FragNeeded,
-            IcmpError::PortUnreachable => DropReason::NoDestination,
-            IcmpError::PassedOn { .. } => DropReason::TunnelError,
-        };
+        let reason = reason(error);
         let verdict = self.answer(packet, headers, error, headers.key.dst, reason, out);
         let answered = !matches!(verdict, Verdict::Drop(_));
         if let Some(dest) = counted_for.filter(|_| answered) {
@@ -119,6 +114,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
         out.tally.drop_one(reason);
         out.tally.made += 1;
+        out.refused = Some(reason);
         let ip_len = (packet.bytes().len() - usize::from(headers.l3)) as u16;
         send(packet, headers.l3, ip_len, &hop, &mut self.pool, out)
     }
@@ -154,6 +150,16 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             }
             None => out.tally.drop_one(DropReason::NextHopTimeout),
         });
+    }
+}
+
+/// What a packet that is answered so is dropped for.
+pub(super) fn reason(error: IcmpError) -> DropReason {
+    match error {
+        IcmpError::TimeExceeded => DropReason::TtlExceeded,
+        IcmpError::FragmentationNeeded { .. } => DropReason::FragNeeded,
+        IcmpError::PortUnreachable => DropReason::NoDestination,
+        IcmpError::PassedOn { .. } => DropReason::TunnelError,
     }
 }
 

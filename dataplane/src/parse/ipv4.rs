@@ -1,6 +1,6 @@
 //! IPv4, and what it carries.
 
-use super::l4::Front;
+use super::l4::{Front, rides};
 use super::{Content, FragmentHeaders, Headers, Parsed, icmp};
 use crate::flow::{FlowKey, protocol};
 use crate::punt;
@@ -33,7 +33,7 @@ pub(super) fn parse(frame: &[u8], link: Link) -> Parsed {
             Ok(message) => Parsed::V4(Content::Icmp(message)),
             Err(reason) => Parsed::Drop(reason),
         },
-        protocol::AH | protocol::ESP => {
+        proto if rides::<u32>(proto) => {
             Parsed::V4(Content::Riding(place.headers(protocol::UDP, &Front::RIDING)))
         }
         proto => Parsed::Other(punt::class_of_protocol(proto), link.vlan),

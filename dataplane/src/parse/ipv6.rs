@@ -1,6 +1,6 @@
 //! IPv6 and its extension headers.
 
-use super::l4::Front;
+use super::l4::{Front, rides};
 use super::{Content, FragmentHeaders, Headers, Parsed, icmpv6};
 use crate::flow::{FlowKey, protocol};
 use crate::punt;
@@ -29,8 +29,9 @@ pub(super) fn parse(frame: &[u8], link: Link) -> Parsed {
             Err(reason) => Parsed::Drop(reason),
         },
         protocol::ICMPV6 => icmpv6::parse(&place.headers(protocol::ICMPV6, &Front::NONE), l4),
-        // AH is an extension header, behind which the flow shows.
-        protocol::ESP => Parsed::V6(Content::Riding(place.headers(protocol::UDP, &Front::RIDING))),
+        proto if rides::<u128>(proto) => {
+            Parsed::V6(Content::Riding(place.headers(protocol::UDP, &Front::RIDING)))
+        }
         proto => Parsed::Other(punt::class_of_protocol(proto), link.vlan),
     }
 }

@@ -1,5 +1,6 @@
 //! The front of the protocols with ports, the same over IPv4 and IPv6.
 
+use crate::address::{Address, Family};
 use crate::flow::protocol;
 use crate::proto::sctp::Event;
 use crate::verdict::DropReason;
@@ -66,6 +67,12 @@ impl Front {
         let (sport, dport) = (be16(ports, tcp::SPORT), be16(ports, tcp::DPORT));
         Front { sport, dport, event, cut }
     }
+}
+
+/// Whether packets of a protocol ride on the conn of their key exchange: ESP, and AH, which in IPv6 is
+/// an extension header, behind which the flow shows.
+pub(super) fn rides<A: Address>(proto: u8) -> bool {
+    proto == protocol::ESP || proto == protocol::AH && A::FAMILY == Family::V4
 }
 
 /// The flags of a TCP packet.

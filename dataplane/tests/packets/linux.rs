@@ -63,13 +63,6 @@ fn frames_that_are_nobodys_are_dropped_by_name() {
     rig.check("VLAN of C on S", &[(S, &syn.clone().tag(VLAN_C))], dropped(DropReason::UnknownVlan));
     let bad = syn.clone().bad_ip_checksum();
     rig.check("IP checksum", &[(C, &bad)], dropped(DropReason::BadIpChecksum));
-    for more in [(0, true), (8, true), (8, false)] {
-        let piece = syn.clone().fragment(more.0, more.1);
-        rig.check("fragment", &[(C, &piece)], dropped(DropReason::Fragment));
-    }
-    let foreign = Frame::udp(CLIENT, 4000, 0x0808_0808, 53).fragment(8, true);
-    let expected = expect().punts(PuntClass::Rest, C, &foreign);
-    rig.check("fragment to another", &[(C, &foreign)], expected);
     let frame = syn.build();
     rig.check_bytes("cut", &[(C, frame[..13].to_vec())], dropped(DropReason::TruncatedL2));
     rig.check_bytes("cut", &[(C, frame[..33].to_vec())], dropped(DropReason::BadIpHeader));

@@ -3,6 +3,8 @@
 
 mod edges;
 mod forward;
+mod fragment_storm;
+mod fragments;
 mod full;
 mod gather;
 mod handover;
