@@ -51,6 +51,7 @@ pub mod handover;
 pub mod ids;
 pub mod interface;
 pub mod limits;
+pub mod local_ports;
 pub mod mailbox;
 pub mod prefetch;
 pub mod siphash;

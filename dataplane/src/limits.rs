@@ -28,6 +28,13 @@ pub const MAX_SERVICES: usize = 16_384;
 /// Local addresses of fullnat, of either family, index 0 included.
 pub const MAX_LOCALS: usize = 1024;
 
+/// Local ends that are tried for one fullnat conn in each of [`LOCAL_PORT_SLOTS`] slots: all of a slot
+/// where a service has up to four local addresses.
+pub const LOCAL_PORT_PROBES: usize = 512;
+
+/// Slots of a worker that are searched for a local end: the client's own, and others.
+pub const LOCAL_PORT_SLOTS: usize = 4;
+
 /// Next hops: real servers, gateways and on-link clients. Ids are 16 bits wide.
 pub const MAX_NEXT_HOPS: usize = 65_536;
 

@@ -97,6 +97,8 @@ named_enum! {
         TableFull = "table_full",
         /// The conn's reply tuple is taken by another conn.
         TupleTaken = "tuple_taken",
+        /// All local ports of the service towards the real server are taken.
+        NoLocalPort = "no_local_port",
         /// No route to the next address.
         NoRoute = "no_route",
         /// The next hop's MAC address is not known and its waiting queue is full.

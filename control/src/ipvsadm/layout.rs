@@ -228,6 +228,7 @@ fn forward_name(method: ForwardingMethod) -> &'static str {
         ForwardingMethod::Masq => "Masq",
         ForwardingMethod::Ipip => "Tunnel",
         ForwardingMethod::Gatewaying => "Route",
+        ForwardingMethod::Fullnat => "FullNat",
     }
 }
 

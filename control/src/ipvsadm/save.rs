@@ -78,6 +78,7 @@ fn server_line(selector: &str, dest: &DestListing, proto: u8, names: &Names) -> 
         ForwardingMethod::Masq => "-m",
         ForwardingMethod::Gatewaying => "-g",
         ForwardingMethod::Ipip => "-i",
+        ForwardingMethod::Fullnat => "--fullnat",
     };
     let endpoint = names.endpoint(server.rip, server.rport, proto);
     let mut line = format!("-a {selector} -r {endpoint} {method} -w {}", server.weight);

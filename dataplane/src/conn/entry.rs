@@ -61,6 +61,7 @@ impl ConnFlags {
             0 => Some(ForwardingMethod::Masq),
             2 => Some(ForwardingMethod::Ipip),
             3 => Some(ForwardingMethod::Gatewaying),
+            5 => Some(ForwardingMethod::Fullnat),
             _ => None,
         }
     }
@@ -70,8 +71,8 @@ impl ConnFlags {
 
     /// Whether replies of conns of this method are looked up by their own key.
     #[inline]
-    pub(super) fn has_replies(self) -> bool {
-        matches!(self.method(), Some(ForwardingMethod::Masq))
+    pub(crate) fn has_replies(self) -> bool {
+        matches!(self.method(), Some(ForwardingMethod::Masq | ForwardingMethod::Fullnat))
     }
 }
 

@@ -118,7 +118,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// State, timestamp and timeout of a conn after a packet from `side`.
     #[inline(always)]
-    fn track<A>(&mut self, id: ConnId, headers: &Headers<A>, side: Side) {
+    pub(super) fn track<A>(&mut self, id: ConnId, headers: &Headers<A>, side: Side) {
         let conn = self.conns.get_mut(id);
         let proto = headers.key.proto;
         let mut state = conn.state;
@@ -156,6 +156,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         id: ConnId,
         out: &mut Outbox<P>,
     ) -> Verdict {
+        if self.is_fullnat(id) {
+            return self.outbound_fullnat(packet, flow, id, out);
+        }
         let headers = &flow.headers;
         let Some(hop) = self.hop_to(headers.key.dst) else { return Verdict::Punt(PuntClass::Rest) };
         let fits = forward::fits(headers.ip_len, hop.mtu);

@@ -245,6 +245,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         id: ConnId,
         out: &mut Outbox<P>,
     ) -> Verdict {
+        if self.is_fullnat(id) {
+            return self.outbound_fullnat(packet, flow, id, out);
+        }
         let headers = &flow.headers;
         let Some(hop) = self.hop_to(headers.key.dst) else { return Verdict::Punt(PuntClass::Rest) };
         let fits = forward::fits(headers.ip_len, hop.mtu);

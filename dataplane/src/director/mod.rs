@@ -11,6 +11,7 @@ mod attached;
 mod existing;
 mod family;
 mod fragments;
+mod fullnat;
 mod held;
 mod lane;
 mod new_conn;
@@ -37,6 +38,7 @@ use crate::ids::WorkerId;
 use crate::interface::Interfaces;
 use crate::io::{Packet, Pool};
 use crate::limits::{TEMPLATE_BATCH, WINDOW};
+use crate::local_ports::LocalPorts;
 use crate::nexthop::ResolveRequest;
 use crate::owner::SlotMap;
 use crate::template::{ChildEnd, Sweeper, TemplateStore};
@@ -83,6 +85,7 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     sweeper: Sweeper,
     interfaces: Arc<Interfaces>,
     wishes: Arc<ArrayQueue<ResolveRequest>>,
+    local_ports: LocalPorts,
     held: Held<P>,
     fragments: Fragments<P>,
     pool: L,
@@ -107,6 +110,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             accounts,
             interfaces: setup.interfaces,
             wishes: setup.wishes,
+            local_ports: LocalPorts::new(),
             held: Held::new(),
             fragments,
             pool: setup.pool,

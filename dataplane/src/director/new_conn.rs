@@ -68,7 +68,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             self.give_back(&chosen);
             return Verdict::Drop(DropReason::NoDestination);
         }
-        let new = self.new_conn(headers, &chosen);
+        let mut new = self.new_conn(headers, &chosen);
+        if !self.give_local_end(index, &mut new) {
+            self.give_back(&chosen);
+            return Verdict::Drop(DropReason::NoLocalPort);
+        }
         if one_packet {
             return self.one_packet(packet, flow, &new, &chosen, out);
         }
@@ -191,7 +195,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 /// What conns and templates of a destination are marked with.
 pub(super) fn flags_of(dest: &Dest) -> ConnFlags {
     let mut flags = ConnFlags::of_method(dest.method);
-    flags.set(ConnFlags::NOOUTPUT, dest.method != ForwardingMethod::Masq);
+    flags.set(ConnFlags::NOOUTPUT, !flags.has_replies());
     flags
 }
 

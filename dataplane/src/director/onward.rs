@@ -31,6 +31,8 @@ pub(super) struct Way<A> {
     pub deltas: (Delta, Delta),
     /// How a tunnel wraps it.
     pub encap: Encap,
+    /// Fullnat: port and index of the address of its local end.
+    pub local: (u16, u16),
     /// Where it goes next: for a tunnel its far end, too.
     pub next_hop: NextHopId,
     /// The destination that errors count for.
@@ -64,6 +66,7 @@ impl<A: FlowFamily> Way<A> {
             rport: new.rport,
             deltas: (new.l3_delta, new.l4_delta),
             encap: Encap::from_bits((new.lport, new.lip_index)).unwrap_or_default(),
+            local: (new.lport, new.lip_index),
             next_hop: new.next_hop,
             dest: new.dest,
         }
@@ -81,6 +84,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             rport: conn.rport,
             deltas: (conn.l3_delta, conn.l4_delta),
             encap: Encap::from_bits((conn.lport, conn.lip_index)).unwrap_or_default(),
+            local: (conn.lport, conn.lip_index),
             next_hop: conn.next_hop,
             dest: conn.dest,
         }
@@ -101,6 +105,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return self.refuse_client(packet, flow, way, IcmpError::TimeExceeded, out);
         }
         let Some(method) = way.method else { return self.bypass(packet, headers, out) };
+        if method == ForwardingMethod::Fullnat {
+            return self.forward_fullnat(packet, flow, way, out);
+        }
         let (mtu, whole) = match method {
             // Without `pmtu_disc` the outer packet is cut instead of the inner one refused.
             ForwardingMethod::Ipip => {
@@ -108,7 +115,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
                 let mtu = way.encap.tunnel_mtu(hop.mtu, Family::of(hop.target));
                 (mtu, headers.df && pmtu_disc)
             }
-            ForwardingMethod::Masq | ForwardingMethod::Gatewaying => (hop.mtu, headers.df),
+            _ => (hop.mtu, headers.df),
         };
         if whole && !forward::fits(headers.ip_len, mtu) {
             let direction = Direction::Inbound;
@@ -125,7 +132,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             ForwardingMethod::Masq => {
                 masq::inbound(packet, headers, (way.rip, way.rport), way.deltas);
             }
-            ForwardingMethod::Gatewaying => gatewaying::forward(packet, headers),
+            ForwardingMethod::Gatewaying | ForwardingMethod::Fullnat => {
+                gatewaying::forward(packet, headers);
+            }
             ForwardingMethod::Ipip => {
                 let inner = Inner::from(headers);
                 let pmtu_disc = self.tables.services.settings.pmtu_disc;
@@ -144,7 +153,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// a gatewaying or ipip conn do, and IPVS counts it for one (`ip_vs_conn_out_get`). No error is
     /// sent about a fragment but the first (RFC 1122 section 3.2.2).
     #[cold]
-    fn refuse_client<A: FlowFamily>(
+    pub(super) fn refuse_client<A: FlowFamily>(
         &mut self,
         packet: &mut P,
         flow: &Flow<A>,
@@ -155,7 +164,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if flow.shape == Shape::Later {
             return Verdict::Drop(send::reason(error));
         }
-        let like_a_reply = way.method != Some(ForwardingMethod::Masq);
+        let like_a_reply =
+            !matches!(way.method, Some(ForwardingMethod::Masq | ForwardingMethod::Fullnat));
         let counted_for = like_a_reply.then_some(way.dest);
         self.refuse(packet, &flow.headers, error, counted_for, out)
     }

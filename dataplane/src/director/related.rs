@@ -49,6 +49,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if !icmp_related::checksum_ok(packet, icmp) {
             return Verdict::Drop(DropReason::BadIcmpChecksum);
         }
+        if self.is_fullnat(id) {
+            return self.related_fullnat(packet, icmp, id, direction, out);
+        }
         match direction {
             Direction::Inbound => self.related_inbound(packet, icmp, id, out),
             Direction::Outbound => self.related_outbound(packet, icmp, id, out),
@@ -119,7 +122,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let mut ip_len = icmp.ip_len;
         match method {
             ForwardingMethod::Masq => icmp_related::inbound(packet, icmp, rip, rport),
-            ForwardingMethod::Gatewaying => gatewaying::forward(packet, &outer),
+            ForwardingMethod::Gatewaying | ForwardingMethod::Fullnat => {
+                gatewaying::forward(packet, &outer);
+            }
             ForwardingMethod::Ipip => {
                 let pmtu_disc = self.tables.services.settings.pmtu_disc;
                 let (way, family) = (self.way_of::<A>(id), Family::of(hop.target));
@@ -191,7 +196,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// The counters of a destination that was not removed.
-    fn counters_of(&self, id: DestId) -> Option<&DestCounters> {
+    pub(super) fn counters_of(&self, id: DestId) -> Option<&DestCounters> {
         let present = self.tables.services.is_present(id);
         present.then(|| self.accounts.counters().dest(id))
     }

@@ -40,6 +40,12 @@ impl Tables {
         }
     }
 
+    /// The worker whose tables they are.
+    #[inline]
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
     /// The worker that owns the flow of a packet with this key.
     #[inline]
     pub fn owner<A: Address>(&self, key: &FlowKey<A>) -> WorkerId {

@@ -68,19 +68,26 @@ fn rewrite<A: IpHeader, P: Packet>(
     address: A,
     port: u16,
 ) {
+    let quoted_l4 = headers.quoted_l4().expect("an error about a flow quotes it");
+    let frame = packet.bytes_mut();
+    address.put(&mut frame[headers.l3.into()..], ends.outer);
+    address.put(&mut frame[usize::from(headers.l4) + icmp::HEADER_LEN..], ends.quoted);
+    put16(frame, quoted_l4 + ends.port, port);
+    finish(packet, headers);
+}
+
+/// Takes one from the time to live of a rewritten error and computes its checksums: of both IP headers
+/// and of the message.
+pub(super) fn finish<A: IpHeader, P: Packet>(packet: &mut P, headers: &IcmpHeaders<A>) {
     trim(packet, headers);
     let header_len = usize::from(headers.l4 - headers.l3);
     let quoted_l4 = headers.quoted_l4().expect("an error about a flow quotes it");
     let quoted_len = quoted_l4 - usize::from(headers.l4) - icmp::HEADER_LEN;
     let ip = &mut packet.bytes_mut()[headers.l3.into()..];
     let (outer, message) = ip.split_at_mut(header_len);
-    address.put(outer, ends.outer);
     A::take_hop(outer, UNCHANGED);
     A::write_checksum(outer);
-    let quote = &mut message[icmp::HEADER_LEN..];
-    address.put(quote, ends.quoted);
-    A::write_checksum(&mut quote[..quoted_len]);
-    put16(quote, quoted_len + ends.port, port);
+    A::write_checksum(&mut message[icmp::HEADER_LEN..][..quoted_len]);
     let (src, dst) = (A::get(outer, A::SRC), A::get(outer, A::DST));
     let pseudo_header = A::icmp_pseudo_header(src, dst, message.len() as u16);
     icmp::write_checksum(message, pseudo_header);

@@ -120,7 +120,7 @@ fn finish<A: IpHeader>(ip: &[u8], l4: &mut [u8], proto: u8, port: &Port, l4_delt
 
 /// UDP's checksum; one that computes to 0 is sent as 0xffff (RFC 768).
 #[inline(always)]
-fn finish_udp<A: IpHeader>(ip: &[u8], l4: &mut [u8], l4_delta: Delta) {
+pub(super) fn finish_udp<A: IpHeader>(ip: &[u8], l4: &mut [u8], l4_delta: Delta) {
     let check = match be16(l4, udp::CHECKSUM) {
         0 => udp_checksum::<A>(ip, l4),
         check => checksum::adjust(check, l4_delta),

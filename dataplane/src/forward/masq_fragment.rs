@@ -53,7 +53,12 @@ pub fn outbound<A: IpHeader, P: Packet>(
 }
 
 /// Writes the port at `at` and adjusts the checksum by the change of port and address.
-fn change_port(l4: &mut [u8], proto: u8, (at, port): (usize, u16), delta: Delta) -> bool {
+pub(super) fn change_port(
+    l4: &mut [u8],
+    proto: u8,
+    (at, port): (usize, u16),
+    delta: Delta,
+) -> bool {
     let checksum_at = match proto {
         protocol::TCP => tcp::CHECKSUM,
         protocol::UDP => udp::CHECKSUM,

@@ -8,6 +8,7 @@
 //! [`icmp_error`] only `l3` and `vlan` still tell the truth, and after [`link`] nothing does.
 
 pub mod fragment;
+pub mod fullnat;
 pub mod gatewaying;
 pub mod icmp_error;
 pub mod icmp_related;

@@ -28,6 +28,8 @@ pub struct Claims<A> {
     /// In order of precedence.
     marks: Vec<Mark<A>>,
     vips: AHashSet<A>,
+    /// Where fullnat's real servers answer to.
+    locals: AHashSet<A>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -71,13 +73,18 @@ impl<A: Address> Claims<A> {
         });
         let lingering = lingering.iter().filter_map(|&vip| A::of(vip));
         let vips = by_end.keys().map(|end| end.vip).chain(lingering).collect();
-        Claims { marks: marks.collect(), vips, by_end }
+        Claims { marks: marks.collect(), vips, by_end, locals: AHashSet::new() }
     }
 
     /// Adds a rule behind all others that marks nothing, if it is of this family.
     pub fn push_removed(&mut self, rule: &MarkRule) {
         // Without a service a rule leaves its packets to the address.
         self.marks.extend(Mark::new(rule, None));
+    }
+
+    /// Adds a local address of fullnat, if it is of this family.
+    pub fn push_local(&mut self, address: IpAddr) {
+        self.locals.extend(A::of(address));
     }
 
     /// Index of the service that takes a client's packet.
@@ -102,7 +109,8 @@ impl<A: Address> Claims<A> {
 
     #[inline]
     pub fn is_from_client(&self, key: &FlowKey<A>) -> bool {
-        self.vips.contains(&key.dst) || self.marks.iter().any(|mark| mark.matches(key))
+        let marked = || self.marks.iter().any(|mark| mark.matches(key));
+        self.vips.contains(&key.dst) || marked() && !self.locals.contains(&key.dst)
     }
 }
 

@@ -1,12 +1,14 @@
 //! Virtual services and destinations as workers see them: one immutable table a generation.
 
 mod claims;
+mod fullnat;
 pub mod persistence;
 mod real_services;
 mod table;
 mod thresholds;
 
 pub use crate::proto::Timeouts;
+pub use fullnat::{ClientAddress, Fullnat};
 pub use table::{MarkRule, ServiceTable, Settings};
 
 use self::persistence::Persistence;
@@ -27,6 +29,9 @@ pub enum ForwardingMethod {
     Ipip = 2,
     /// Direct routing: only the MAC address changes; the real server answers the client itself.
     Gatewaying = 3,
+    /// NAT of both ends: the real server sees a local address of the director and answers to it,
+    /// whatever its routes. Not the kernel's; the number is that of DPVS (`DPVS_FWD_MODE_FNAT`).
+    Fullnat = 5,
 }
 
 /// What packets a service takes.
@@ -81,6 +86,8 @@ pub struct Service {
     pub persistence: Option<Persistence>,
     /// Every packet is scheduled anew and no conn kept, of UDP (one-packet scheduling).
     pub one_packet: bool,
+    /// What its fullnat destinations need.
+    pub fullnat: Fullnat,
 }
 
 impl Service {
@@ -106,6 +113,7 @@ impl Service {
             buckets,
             persistence: None,
             one_packet: false,
+            fullnat: Fullnat::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::address::Address;
 use crate::by_family::ByFamily;
 use crate::flow::FlowKey;
 use crate::ids::{DestId, Generation};
+use crate::local_ports::PortRange;
 use crate::proto::Timeouts;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub nat_icmp_send: bool,
     /// Packets of a fwmark service without a destination go on to the foreign address they are for.
     pub cache_bypass: bool,
+    /// Ports that fullnat may use at local addresses.
+    pub local_ports: PortRange,
 }
 
 impl Default for Settings {
@@ -61,6 +64,7 @@ impl Default for Settings {
             pmtu_disc: true,
             nat_icmp_send: false,
             cache_bypass: false,
+            local_ports: PortRange::default(),
         }
     }
 }
@@ -75,6 +79,8 @@ pub struct ServiceTable {
     services: Vec<Service>,
     claims: ByFamily<Claimed>,
     real_services: RealServices,
+    /// Local addresses of fullnat by index.
+    locals: Vec<(u16, IpAddr)>,
     /// By [`DestId`].
     places: Vec<Place>,
 }
@@ -108,7 +114,15 @@ impl ServiceTable {
         };
         let places = places(&services);
         let real_services = RealServices::of(&services);
-        ServiceTable { generation, settings, services, claims, real_services, places }
+        ServiceTable {
+            generation,
+            settings,
+            services,
+            claims,
+            locals: Vec::new(),
+            real_services,
+            places,
+        }
     }
 
     /// Names the destinations that were removed while workers have conns on them, so that
@@ -133,6 +147,23 @@ impl ServiceTable {
             self.claims.v6.push_removed(&rule);
         }
         self
+    }
+
+    /// Names the local addresses of fullnat, each by its index of [`crate::conn::Locals`]: those of the
+    /// services, and others as long as conns may have them. No mark makes packets to them a client's.
+    #[must_use]
+    pub fn with_locals(mut self, locals: Vec<(u16, IpAddr)>) -> Self {
+        for &(_, address) in &locals {
+            self.claims.v4.push_local(address);
+            self.claims.v6.push_local(address);
+        }
+        self.locals = locals;
+        self
+    }
+
+    /// The local addresses of fullnat, each with its index.
+    pub fn locals(&self) -> &[(u16, IpAddr)] {
+        &self.locals
     }
 
     /// Index of the service that takes a client's packet: by mark, else by address and port, else

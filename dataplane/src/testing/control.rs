@@ -13,7 +13,8 @@ use crate::route::{RouteTarget, Routes};
 use crate::sched::SchedulerKind;
 use crate::service::persistence::{ClientMask, Persistence};
 use crate::service::{
-    Dest, DestShared, ForwardingMethod, MarkRule, Service, ServiceKey, ServiceTable, Settings,
+    ClientAddress, Dest, DestShared, ForwardingMethod, Fullnat, MarkRule, Service, ServiceKey,
+    ServiceTable, Settings,
 };
 use crate::template::Engine;
 use crate::time::ticks;
@@ -78,6 +79,7 @@ struct Rule {
     scheduler: SchedulerKind,
     persistence: Option<Persistence>,
     one_packet: bool,
+    fullnat: Fullnat,
     /// Deleted services keep their id: destinations added again find their conns.
     present: bool,
     /// The last added comes first.
@@ -96,6 +98,8 @@ pub struct Control {
     pub routes: Routes,
     interfaces: Vec<Interface>,
     rules: Vec<Rule>,
+    /// Local addresses of fullnat; their places, from 1, are their indices.
+    locals: Vec<IpAddr>,
     directory: DestDirectory,
     shared: HashMap<DestId, Arc<DestShared>>,
     generation: u64,
@@ -111,6 +115,7 @@ impl Control {
             routes: Routes::default(),
             interfaces: interfaces.to_vec(),
             rules: Vec::new(),
+            locals: Vec::new(),
             directory: DestDirectory::new(1000),
             shared: HashMap::new(),
             generation: 0,
@@ -171,6 +176,7 @@ impl Control {
                 scheduler,
                 persistence: None,
                 one_packet: false,
+                fullnat: Fullnat::default(),
                 present: true,
                 servers: Vec::new(),
             }),
@@ -187,6 +193,25 @@ impl Control {
     /// Makes a service schedule each packet by itself, or no longer.
     pub fn one_packet(&mut self, key: ServiceKey, one_packet: bool) {
         self.rule(key).one_packet = one_packet;
+    }
+
+    /// Gives a service local addresses, and says how its real servers learn the client's.
+    pub fn fullnat(
+        &mut self,
+        key: ServiceKey,
+        locals: &[impl AnyIp],
+        client_address: ClientAddress,
+    ) {
+        let indices = locals.iter().map(|local| {
+            let known = self.locals.iter().position(|&known| known == local.any());
+            let at = known.unwrap_or_else(|| {
+                self.locals.push(local.any());
+                self.locals.len() - 1
+            });
+            at as u16 + 1
+        });
+        let locals = indices.collect();
+        self.rule(key).fullnat = Fullnat { locals, client_address };
     }
 
     /// Deletes a service and its destinations.
@@ -254,8 +279,9 @@ impl Control {
                 let dests = dests.collect();
                 let id = ServiceId(at as u32 + 1);
                 let service = Service::new(id, rule.key, rule.scheduler, dests);
-                let &Rule { persistence, one_packet, .. } = rule;
-                services.push(Service { persistence, one_packet, ..service });
+                let Rule { persistence, one_packet, ref fullnat, .. } = *rule;
+                let fullnat = fullnat.clone();
+                services.push(Service { persistence, one_packet, fullnat, ..service });
             }
         }
         let vips: Vec<IpAddr> = self.rules.iter().filter_map(|rule| vip(rule.key)).collect();
@@ -263,7 +289,8 @@ impl Control {
         let generation = Generation(self.generation);
         let table =
             ServiceTable::new(generation, services, self.marks.clone(), self.settings, &vips);
-        Arc::new(table.with_removed(removed))
+        let locals = (1..).zip(self.locals.iter().copied()).collect();
+        Arc::new(table.with_removed(removed).with_locals(locals))
     }
 
     /// The generation of the last snapshot.

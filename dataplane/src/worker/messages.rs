@@ -27,7 +27,7 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
         Some(match message {
             Message::Services(new) => {
                 let generation = new.generation;
-                let old = tables.swap_services(new);
+                let old = self.director.swap_services(new);
                 self.counters.generation.store(generation.0, Release);
                 Retired::Services(old)
             }

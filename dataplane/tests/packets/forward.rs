@@ -2,7 +2,7 @@
 
 use crate::rig::*;
 use dataplane::address::Address;
-use dataplane::service::ForwardingMethod::{Gatewaying, Ipip, Masq};
+use dataplane::service::ForwardingMethod::{Fullnat, Gatewaying, Ipip, Masq};
 use dataplane::testing::Frame;
 use dataplane::testing::control::{Server, tcp, udp};
 use dataplane::verdict::{DropReason, PuntClass};
@@ -114,6 +114,7 @@ fn tagged_way(
     let left = match method {
         Masq => Frame::tcp(from, 4000, to, 80).ttl(63),
         Gatewaying => came.clone().ttl(63),
+        Fullnat => panic!("its frames are in fullnat.rs"),
         Ipip => {
             Frame::raw(to & 0xffff_ff00 | 1, to, 4, &came.clone().ttl(63).build_ip()).id(1).ttl(63)
         }

@@ -6,6 +6,7 @@ mod forward;
 mod fragment_storm;
 mod fragments;
 mod full;
+mod fullnat;
 mod gather;
 mod handover;
 mod hold;

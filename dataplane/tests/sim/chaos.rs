@@ -14,7 +14,7 @@ use dataplane::conn::{Conn, ConnTable, Region};
 use dataplane::flow::{FlowKey, protocol};
 use dataplane::ids::DestId;
 use dataplane::proto::tcp::state;
-use dataplane::service::ForwardingMethod::{Gatewaying, Ipip, Masq};
+use dataplane::service::ForwardingMethod::{Fullnat, Gatewaying, Ipip, Masq};
 use dataplane::testing::control::{Control, Server};
 use dataplane::testing::machine::{Machine, MachineConfig};
 use dataplane::testing::{Frame, Rng, to_hex, verify};
@@ -432,6 +432,7 @@ fn leaving<'a>(
             super::segment::Leaving::plain(&Segment { key: inner(&passed.key, server), ..*passed })
         }
         Gatewaying => super::segment::Leaving::plain(passed),
+        Fullnat => unreachable!("the simulation has no local addresses"),
         Ipip => super::segment::Leaving::tunnelled(passed, local, net::v4(server.rip)),
     }
 }

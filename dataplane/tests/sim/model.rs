@@ -8,7 +8,7 @@ use dataplane::flow::{FlowKey, protocol};
 use dataplane::ids::{DestId, PortId};
 use dataplane::nexthop::{NextHop, NextHopState};
 use dataplane::proto::{self, tcp};
-use dataplane::service::ForwardingMethod::{Gatewaying, Ipip, Masq};
+use dataplane::service::ForwardingMethod::{Fullnat, Gatewaying, Ipip, Masq};
 use dataplane::service::ServiceKey;
 use dataplane::testing::control::{Control, Server};
 use dataplane::testing::{Frame, MAC_CLIENT, MAC_DIRECTOR};
@@ -184,6 +184,7 @@ impl Model {
             let leaving = match conn.server.method {
                 Masq => Leaving::plain(&at_server),
                 Gatewaying => Leaving::plain(&passed),
+                Fullnat => unreachable!("the simulation has no local addresses"),
                 Ipip => Leaving::tunnelled(&passed, net::v4(hop.local), net::v4(hop.target)),
             };
             let through = conn.server.method == Masq;

@@ -61,7 +61,13 @@ impl ConnTable {
     /// The local address that a conn of fullnat names.
     #[inline]
     pub fn local<A: ConnFamily>(&self, conn: &Conn) -> A {
-        A::local(self.lines(), conn.lip_index)
+        self.local_address(conn.lip_index)
+    }
+
+    /// The local address of an index; 0 if it has none of the family.
+    #[inline]
+    pub fn local_address<A: ConnFamily>(&self, index: u16) -> A {
+        A::local(self.lines(), index)
     }
 
     /// A conn for a listing.
