@@ -61,10 +61,11 @@ fn masq_forwards_as_the_kernel_does() {
 
 #[test]
 fn replies_without_a_conn_and_of_two_conns_go_where_the_kernels_do() {
-    let seen = replay_all(&["nat_rs_without_conn", "nat_same_reply"]);
-    assert_eq!((seen.traces, seen.skipped), (2, 0));
+    let seen = replay_all(&["nat_rs_without_conn", "nat_same_reply", "noconn_cases", "dr_v6"]);
+    assert_eq!((seen.traces, seen.skipped), (4, 0));
+    let left_to_linux = [(Answer::Rst, 8), (Answer::Routed, 6), (Answer::Unreachable, 1)];
     let mut expected = [0; Answer::COUNT];
-    expected[Answer::Routed as usize] = 6;
+    left_to_linux.into_iter().for_each(|(kind, count)| expected[kind as usize] = count);
     assert_eq!(seen.by_linux, expected);
 }
 

@@ -4,7 +4,7 @@ use super::lane::{Flow, Shape};
 use super::partial;
 use super::send::send;
 use super::{Director, FlowFamily, Outbox};
-use crate::conn::{Conn, ConnFlags, ConnId};
+use crate::conn::{Conn, ConnFlags, ConnId, Ended};
 use crate::flow::protocol;
 use crate::forward::{self, masq};
 use crate::ids::DestId;
@@ -42,8 +42,12 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             Standing::Good => self.follow(packet, flow, id, out),
             Standing::DestinationGone => Verdict::Drop(DropReason::DestinationRemoved),
             Standing::Over => {
-                self.end(id);
-                self.first_packet(packet, flow, out)
+                // It makes room for its successor, but counts until that is scheduled
+                // (`ip_vs_conn_expire_now` leaves the rest to the timer).
+                let ended = self.conns.remove(id);
+                let verdict = self.first_packet(packet, flow, out);
+                self.strike(&ended);
+                verdict
             }
         }
     }
@@ -192,8 +196,13 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     pub(super) fn end(&mut self, id: ConnId) {
-        let conn = self.conns.remove(id);
-        self.accounts.conn_ends(&conn, &self.tables.services, self.now, ChildEnd::Expired);
-        self.tables.load_changed(conn.dest);
+        let ended = self.conns.remove(id);
+        self.strike(&ended);
+    }
+
+    /// Takes a conn that has ended off the books.
+    fn strike(&mut self, ended: &Ended) {
+        self.accounts.conn_ends(ended, &self.tables.services, self.now, ChildEnd::Expired);
+        self.tables.load_changed(ended.dest);
     }
 }

@@ -10,6 +10,7 @@ mod accounts;
 mod attached;
 mod existing;
 mod family;
+mod flush;
 mod fragments;
 mod fullnat;
 mod held;
@@ -45,6 +46,7 @@ use crate::template::{ChildEnd, Sweeper, TemplateStore};
 use crate::time::Tick;
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use crossbeam::queue::ArrayQueue;
+use flush::Flush;
 use fragments::Fragments;
 use lane::{Aside, Fate, Flow, Lane, Lanes};
 use send::IpIds;
@@ -91,6 +93,7 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     pool: L,
     now: Tick,
     ip_ids: IpIds,
+    flush: Flush,
 }
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
@@ -116,6 +119,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             pool: setup.pool,
             now: Tick::default(),
             ip_ids: IpIds(setup.ip_id),
+            flush: Flush::default(),
         }
     }
 
@@ -325,6 +329,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     pub fn housekeep(&mut self, now: Tick, out: &mut Outbox<P>) {
         self.now = now;
         self.release_held(out);
+        self.flush_removed();
         self.sweeper.sweep(self.accounts.templates(), now, TEMPLATE_BATCH);
         self.accounts.counters().conns.store(self.conns.len() as u64, RELAXED);
     }

@@ -227,6 +227,11 @@ impl ServiceTable {
         }
     }
 
+    /// Whether destinations were removed that workers still had conns on.
+    pub fn has_removed(&self) -> bool {
+        self.places.iter().any(|place| matches!(place, Place::Removed(_)))
+    }
+
     /// The counts of a destination, removed or not.
     #[inline]
     pub fn shared(&self, id: DestId) -> Option<&DestShared> {

@@ -106,25 +106,26 @@ fn without_any_service_everything_is_linuxs_and_conns_wait_for_theirs() {
 }
 
 #[test]
-fn with_expire_nodest_conn_a_removed_destinations_conn_ends_at_its_next_packet() {
+fn with_expire_nodest_conn_a_removed_destinations_conn_ends_with_it() {
     let (mut rig, id) = established(Masq);
     rig.control.settings.expire_nodest_conn = true;
     rig.control.delete_server(KEY, rip(1), 80);
     rig.publish();
+    let counts = rig.machine.counters(0).dest(id).read();
+    assert_eq!((counts.active, counts.inactive, rig.machine.conns(0).len()), (0, 0, 0));
     let ack = to_vip(ACK);
-    let expected = expect().punts(PuntClass::Rest, C, &ack).dest(id, ENDED);
-    rig.check("ACK", &[(C, &ack)], expected);
+    rig.check("ACK", &[(C, &ack)], expect().punts(PuntClass::Rest, C, &ack));
     let two = rig.id(KEY, rip(2));
     let expected = expect().sends(S, &sent(Masq, 2, SYN)).dest(two, begun(40, true));
     rig.check("SYN", &[(C, &to_vip(SYN))], expected);
 }
 
 #[test]
-fn with_expire_nodest_conn_a_syn_of_an_old_conn_moves_at_once() {
+fn a_packet_before_the_flush_ends_the_conn_too() {
     let (mut rig, id) = established(Gatewaying);
     rig.control.settings.expire_nodest_conn = true;
     rig.control.delete_server(KEY, rip(1), 80);
-    rig.publish();
+    rig.publish_quietly();
     let two = rig.id(KEY, rip(2));
     let expected = expect().sends(S, &sent(Gatewaying, 2, SYN));
     let expected = expected.dest(id, ENDED).dest(two, begun(40, true));

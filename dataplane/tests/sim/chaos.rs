@@ -387,7 +387,9 @@ impl Chaos {
         let closing = self.closing.contains(&(key.src, key.sport));
         let half_open = old.proto == protocol::TCP && old.state == state::SYN_RECV;
         let evicted = half_open && self.config.capacity < AMPLE;
-        closed || closing || evicted || old.is_expired(self.now) || self.nodest_ends_conns
+        // A UDP conn leaves a removed destination.
+        let udp = old.proto == protocol::UDP;
+        closed || closing || evicted || udp || old.is_expired(self.now) || self.nodest_ends_conns
     }
 
     /// Time passes until nothing is left.

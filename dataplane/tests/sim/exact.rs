@@ -91,6 +91,7 @@ impl Exact {
         let jumps = [0, 0, 1, 5, 16, 40, 200, 1000, 2000, 5000, 15000];
         self.now = self.now.after(jumps[self.rng.below(jumps.len())]);
         self.settle();
+        self.model.flush(&self.control);
         self.model.review_held(&mut self.control, self.now);
         self.compare();
         let most = if self.rng.one_in(5) { 300 } else { 40 };

@@ -113,6 +113,22 @@ impl Model {
         over.iter().for_each(|key| self.end(key));
     }
 
+    /// With `expire_nodest_conn` the conns of removed destinations end with these.
+    pub fn flush(&mut self, control: &Control) {
+        if !control.settings.expire_nodest_conn {
+            return;
+        }
+        let is_gone = |conn: &Entry| {
+            let place = |server: &Server| (server.rip, server.rport);
+            let servers = control.servers(conn.service).unwrap_or(&[]);
+            servers.iter().all(|server| place(server) != place(&conn.server))
+        };
+        let conns = self.conns.iter();
+        let gone: Vec<FlowKey> =
+            conns.filter(|(_, conn)| is_gone(conn)).map(|(key, _)| *key).collect();
+        gone.iter().for_each(|key| self.end(key));
+    }
+
     fn inbound(&mut self, segment: &Segment, around: &mut Around) {
         let conn = &self.conns[&segment.key];
         let settings = around.control.settings;
@@ -120,10 +136,11 @@ impl Model {
         let same =
             |server: &&Server| (server.rip, server.rport) == (conn.server.rip, conn.server.rport);
         let present = servers.iter().find(same);
+        let is_udp = segment.key.proto == protocol::UDP;
         let syn = segment.key.proto == protocol::TCP && segment.flags & SYN != 0;
         let quiesced = settings.expire_nodest_conn && present.is_some_and(|s| s.weight == 0);
         let over = syn && (quiesced || reusable(conn, settings.conn_reuse_mode))
-            || present.is_none() && settings.expire_nodest_conn;
+            || present.is_none() && (settings.expire_nodest_conn || is_udp);
         if over {
             self.end(&segment.key);
             self.first(net::CLIENTS, segment, around);
