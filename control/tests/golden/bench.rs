@@ -1,4 +1,4 @@
-//! A director of one worker under a control plane of one thread: what `sluiced` is, without
+//! A director of one worker or several under a control plane of one thread: what `sluiced` is, without
 //! threads, sockets and NICs.
 
 use crate::network;
@@ -8,6 +8,7 @@ use control::engine::row;
 use control::engine::state::{Desired, State};
 use control::ipvsadm;
 use control::rules::MarkRule;
+use dataplane::conn::{Conn, ConnTable};
 use dataplane::counters::DestTotals;
 use dataplane::ids::DestId;
 use dataplane::ids::PortId;
@@ -25,8 +26,10 @@ use std::time::Duration;
 pub struct Setup {
     /// VLAN id of both interfaces, 0 for untagged frames.
     pub vlan: u16,
-    /// Packets a turn of the worker takes at most.
+    /// Packets a turn of a worker takes at most.
     pub window: usize,
+    /// How many workers share the flows; frames come in at each in turn.
+    pub workers: usize,
 }
 
 /// The director, its control plane and its clock.
@@ -37,6 +40,8 @@ pub struct Bench {
     mtu: [u16; 2],
     vlan: u16,
     now: Tick,
+    /// Frames that came in.
+    fed: usize,
 }
 
 /// Room of the connection table: listings show it, and the kernel's had this size.
@@ -47,6 +52,7 @@ impl Bench {
     pub fn new(setup: &Setup, server_mtu: u16) -> Self {
         let mut config = MachineConfig::new(network::interfaces(setup.vlan));
         (config.window, config.capacity) = (setup.window, TABLE);
+        (config.workers, config.queues) = (setup.workers, vec![setup.workers; 2]);
         let mut bench = Bench {
             machine: Machine::new(&config),
             state: State::default(),
@@ -54,6 +60,7 @@ impl Bench {
             mtu: [1500, server_mtu],
             vlan: setup.vlan,
             now: Tick::from_secs(1000),
+            fed: 0,
         };
         bench.publish_network();
         bench
@@ -71,7 +78,8 @@ impl Bench {
 
     /// Puts frames on the ports, in order on each.
     pub fn feed(&mut self, port: usize, frame: &[u8]) {
-        self.machine.feed(PortId(port as u16), 0, frame);
+        self.machine.feed(PortId(port as u16), self.fed % self.machine.workers(), frame);
+        self.fed += 1;
     }
 
     /// Works until all is done; what was sent, by port, and what was punted.
@@ -120,10 +128,12 @@ impl Bench {
 
     /// The conns that are listed.
     pub fn conns(&self) -> Vec<ConnRow> {
-        let conns = self.machine.conns(0);
-        conns
-            .live_in(conns.ids())
-            .filter_map(|(_, conn)| row(&conns.listed(conn), self.now))
+        let tables = (0..self.machine.workers()).map(|worker| self.machine.conns(worker));
+        let listed = |conns: &ConnTable, conn: &Conn| row(&conns.listed(conn), self.now);
+        tables
+            .flat_map(|conns| {
+                conns.live_in(conns.ids()).filter_map(move |(_, conn)| listed(conns, conn))
+            })
             .collect()
     }
 
@@ -148,7 +158,9 @@ impl Bench {
 }
 
 fn counted(machine: &Machine, id: DestId) -> DestTotals {
-    machine.counters(0).dest(id).read()
+    let mut totals = DestTotals::default();
+    (0..machine.workers()).for_each(|worker| totals += machine.counters(worker).dest(id).read());
+    totals
 }
 
 impl Director for Bench {

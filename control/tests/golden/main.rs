@@ -20,11 +20,25 @@ use trace::{Golden, kept};
 /// The set-ups every trace is replayed in: windows of one packet and of many, with and without a
 /// VLAN tag on both sides.
 const SETUPS: [Setup; 4] = [
-    Setup { vlan: 0, window: 1 },
-    Setup { vlan: 0, window: 128 },
-    Setup { vlan: 100, window: 1 },
-    Setup { vlan: 100, window: 128 },
+    Setup { vlan: 0, window: 1, workers: 1 },
+    Setup { vlan: 0, window: 128, workers: 1 },
+    Setup { vlan: 100, window: 1, workers: 1 },
+    Setup { vlan: 100, window: 128, workers: 1 },
 ];
+
+/// For traces in which no choice depends on the one before: three workers choose each by itself.
+const THREE_WORKERS: Setup = Setup { vlan: 0, window: 128, workers: 3 };
+
+/// As [`replay_all`], and the same with three workers.
+fn replay_with_workers(prefixes: &[&str]) -> Outcome {
+    let seen = replay_all(prefixes);
+    for path in prefixes.iter().flat_map(|prefix| kept(prefix)) {
+        let golden = Golden::load(&path).expect("a trace");
+        let outcome = replay(&golden, &THREE_WORKERS);
+        assert_eq!(outcome.differences, "", "{} with three workers", golden.name);
+    }
+    seen
+}
 
 /// Replays the kept traces of these names in every set-up; none may differ. Returns what the
 /// traces held, added up over one set-up.
@@ -53,7 +67,7 @@ fn schedulers_choose_as_the_kernel_does() {
 
 #[test]
 fn masq_forwards_as_the_kernel_does() {
-    let seen = replay_all(&["nat_tcp_basic", "nat_udp"]);
+    let seen = replay_with_workers(&["nat_tcp_basic", "nat_udp"]);
     assert_eq!((seen.traces, seen.skipped), (2, 0));
     assert!(seen.frames > 20 && seen.listings > 15, "{seen:?}");
     assert_eq!(seen.by_linux, [0; linux::Answer::COUNT], "nothing is left to Linux");
@@ -61,7 +75,8 @@ fn masq_forwards_as_the_kernel_does() {
 
 #[test]
 fn replies_without_a_conn_and_of_two_conns_go_where_the_kernels_do() {
-    let seen = replay_all(&["nat_rs_without_conn", "nat_same_reply", "noconn_cases", "dr_v6"]);
+    let seen =
+        replay_with_workers(&["nat_rs_without_conn", "nat_same_reply", "noconn_cases", "dr_v6"]);
     assert_eq!((seen.traces, seen.skipped), (4, 0));
     let left_to_linux = [(Answer::Rst, 8), (Answer::Routed, 6), (Answer::Unreachable, 1)];
     let mut expected = [0; Answer::COUNT];
@@ -77,7 +92,7 @@ fn conns_end_and_come_back_as_the_kernels_do() {
 
 #[test]
 fn gatewaying_and_ipip_forward_as_the_kernel_does() {
-    let seen = replay_all(&["dr_v4", "tun_ipip_v4"]);
+    let seen = replay_with_workers(&["dr_v4", "tun_ipip_v4"]);
     assert_eq!((seen.traces, seen.skipped), (3, 6));
     assert!(seen.frames > 80 && seen.listings > 8, "{seen:?}");
     assert_eq!(seen.by_linux, [0; linux::Answer::COUNT], "nothing is left to Linux");
@@ -85,7 +100,7 @@ fn gatewaying_and_ipip_forward_as_the_kernel_does() {
 
 #[test]
 fn icmp_errors_about_conns_follow_the_flow_as_the_kernels_do() {
-    let seen = replay_all(&["nat_icmp_", "tun_icmp_ipip"]);
+    let seen = replay_with_workers(&["nat_icmp_", "tun_icmp_ipip"]);
     assert_eq!((seen.traces, seen.skipped), (5, 0));
     assert!(seen.frames > 90 && seen.listings > 8, "{seen:?}");
     let left_to_linux = [(Answer::Pong, 1), (Answer::Routed, 3)];
@@ -99,7 +114,7 @@ fn tcp_states_and_timeouts_are_the_kernels_after_every_sequence_of_segments() {
     let mut sequences = 0;
     for path in kept("fsm_tcp_") {
         let golden = Golden::load(&path).expect("a trace");
-        for setup in SETUPS {
+        for setup in SETUPS.into_iter().chain([THREE_WORKERS]) {
             assert_eq!(fsm::differences(&golden, &setup), "", "{} with {setup:?}", golden.name);
         }
         sequences += golden.states.len();
