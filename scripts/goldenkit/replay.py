@@ -14,7 +14,6 @@ class Count:
     """What a replay compared."""
 
     frames: int = 0
-    skipped: int = 0
     differences: int = 0
 
     def differs(self, *lines):
@@ -42,8 +41,6 @@ def replay(trace, appliance, wire, text):
             _send(count, step, place, expected, wire, trace.skip)
     for port, frame in collect(wire, 0):
         count.differs(f"after all: came out on {port} unasked: {frame.hex()}")
-    if count.skipped != trace.skip.count:
-        count.differs(f"{count.skipped} frames were left out, SKIP.json says {trace.skip.count}")
     return count
 
 
@@ -85,9 +82,7 @@ def _sysctl(count, step, place, appliance):
 
 def _send(count, step, place, expected, wire, skip):
     frame = bytes.fromhex(step["frame"])
-    if skip.leaves_out(frame):
-        count.skipped += 1
-        return
+    expected = skip.sends.get(count.frames, expected)
     count.frames += 1
     wire.send(step["port"], frame)
     got = collect(wire, len(expected))

@@ -22,21 +22,14 @@ class TraceError(Exception):
 
 @dataclass
 class Skip:
-    """Frames of a trace that are not sent, by rule, and what listings are without them; see SKIP.json."""
+    """Where we differ from the kernel on purpose: what comes out instead, and what listings are; see SKIP.json."""
 
-    rules: tuple = ()
-    count: int = 0
+    # By number of the frame sent, from 0 on: (port, frame) each.
+    sends: dict = field(default_factory=dict)
     lines: dict = field(default_factory=dict)
 
-    def leaves_out(self, frame):
-        """Whether this frame into the director is left out."""
-        if frame[12:14] != IPV4:
-            return False
-        is_fragment = struct.unpack("!H", frame[20:22])[0] & 0x3FFF != 0
-        return "fragment" in self.rules and is_fragment
-
     def adjust(self, lines):
-        """The lines of a masked listing as they are without the frames left out."""
+        """The lines of a masked listing as they are for us."""
         return [line for line in (self.lines.get(line, line) for line in lines) if line is not None]
 
 
@@ -80,8 +73,24 @@ def load(path):
         raise TraceError(f"{path} is of two directors in sync, which one director cannot replay")
     maps = result.items() if isinstance(result, dict) else ()
     states = next((states for key, states in maps if key.startswith("entries_after_sequence")), {})
-    left_out = json.loads((FOLDER / "SKIP.json").read_text(encoding="utf-8"))["files"].get(name, {})
-    return Trace(name, steps, states, Skip(**left_out))
+    return Trace(name, steps, states, _differences(name, steps))
+
+
+def _differences(name, steps):
+    """The deliberate differences from a trace; a frame is the kernel's (send, place), or a port and hexadecimal digits."""
+    ours = json.loads((FOLDER / "SKIP.json").read_text(encoding="utf-8"))["files"].get(name, {})
+    kernels = []
+    for step in steps:
+        if step["op"] == "send":
+            kernels.append([])
+        elif step["op"] == "recv":
+            kernels[-1].append((step["port"], bytes.fromhex(step["frame"])))
+
+    def frame(first, second):
+        return kernels[first][second] if isinstance(first, int) else (first, bytes.fromhex(second))
+
+    sends = {int(send): [frame(*each) for each in instead["frames"]] for send, instead in ours.get("sends", {}).items()}
+    return Skip(sends, ours.get("lines", {}))
 
 
 def mask(frame):

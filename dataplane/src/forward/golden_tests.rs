@@ -182,7 +182,7 @@ fn masq_through_a_small_mtu_equals_the_kernels_in_both_directions() {
 
 #[test]
 fn gatewaying_through_a_small_mtu_equals_the_kernels() {
-    let count = replay("leaf/dr_v4_mtu1400", |exchange, headers, mut packet| {
+    let count = replay("dr_v4_mtu1400", |exchange, headers, mut packet| {
         let mtu = 1400;
         if super::expires(headers) {
             return refuse(exchange, headers, packet, IcmpError::TimeExceeded, VIP);

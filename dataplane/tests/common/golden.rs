@@ -206,7 +206,8 @@ fn add(steps: &mut Vec<Step>, record: Record) -> Result<(), String> {
     Ok(())
 }
 
-fn from_hex(text: &str) -> Result<Vec<u8>, String> {
+/// The bytes of hexadecimal digits, or why they are none.
+pub fn from_hex(text: &str) -> Result<Vec<u8>, String> {
     let digit =
         |c: u8| (c as char).to_digit(16).ok_or_else(|| format!("{text} is not hexadecimal"));
     let pairs = text.as_bytes().chunks(2);

@@ -3,12 +3,12 @@
 use crate::rig::*;
 use dataplane::address::Address;
 use dataplane::flow::protocol;
-use dataplane::ids::PortId;
+use dataplane::ids::{InterfaceId, PortId};
 use dataplane::sched::SchedulerKind;
 use dataplane::service::ForwardingMethod::{self, Gatewaying, Masq};
 use dataplane::service::ServiceKey;
-use dataplane::testing::Frame;
 use dataplane::testing::control::{Server, tcp, udp};
+use dataplane::testing::{Frame, MAC_CLIENT};
 use dataplane::verdict::{DropReason, PuntClass};
 use dataplane::wire::tcp::flags::{ACK, RST};
 
@@ -281,4 +281,43 @@ fn without_services_fragments_are_linuxs_as_they_come() {
     let [_, last] = query((VIP, 53));
     let expected = expect().punts(PuntClass::Rest, PortId(0), &last);
     rig.check("last", &[(C, &last)], expected);
+}
+
+#[test]
+fn fragments_with_df_that_fit_pass() {
+    let mut rig = masq();
+    let id = rig.control.dest_id(udp(VIP, 53), rip(1), 5353);
+    let [first, last] = query((VIP, 53)).map(Frame::df);
+    let [to_first, to_last] = query((rip(1), 5353)).map(|frame| forwarded(frame.df()));
+    let expected = expect().sends(S, &to_first).sends(S, &to_last);
+    rig.check("DF", &[(C, &first), (C, &last)], expected.dest(id, begun(2028, false)));
+}
+
+#[test]
+fn a_first_fragment_of_ipv6_that_is_too_big_is_answered_for_all() {
+    const CLIENT_V6: u128 = 0x2001_0db8_00ac << 80 | 1;
+    const ROUTER_V6: u128 = 0x2001_0db8_0000 << 80 | 2;
+    const VIP_V6: u128 = 0x2001_0db8_0000 << 80 | 0x100;
+    const RIP_V6: u128 = 0x2001_0db8_0001 << 80 | 11;
+    let mut rig = Rig::new();
+    rig.control.neighbor(ROUTER_V6, InterfaceId(0), MAC_CLIENT);
+    rig.control.neighbor(RIP_V6, InterfaceId(1), mac(1));
+    rig.control.route(CLIENT_V6, 64, ROUTER_V6);
+    rig.control.hop(RIP_V6).mtu = 1400;
+    let key = udp(VIP_V6, 53);
+    rig.control.service(key, SchedulerKind::Rr);
+    rig.control.server(key, Server::new(RIP_V6, 53, Masq));
+    rig.publish();
+    let id = rig.control.dest_id(key, RIP_V6, 53);
+    let data =
+        Frame::udp6(CLIENT_V6, 4000, VIP_V6, 53).payload(&[7; 1600]).build_ip()[40..].to_vec();
+    let piece = |bytes: &[u8], at, more| {
+        Frame::raw6(CLIENT_V6, VIP_V6, protocol::UDP, bytes).fragment6(7, at, more)
+    };
+    let (first, last) = (piece(&data[..1440], 0, true), piece(&data[1440..], 1440, false));
+    let quoted = first.clone().ttl(63).build_ip();
+    let error = Frame::icmp6(VIP_V6, CLIENT_V6, 2, 0, 1400).payload(&quoted[..1232]);
+    let expected = expect().sends(C, &to_client(error)).makes(1).drops(DropReason::FragNeeded, 2);
+    let counted = begun(40 + data.len() as i64, false);
+    rig.check("1488 bytes", &[(C, &last), (C, &first)], expected.dest(id, counted));
 }

@@ -69,7 +69,7 @@ fn masquerade(
 #[test]
 fn masq_equals_the_kernels_and_so_do_its_errors_and_those_of_clients() {
     let mtu = 1400;
-    let count = replay("leaf/nat_v6", |exchange, content, packet| match content {
+    let count = replay("nat_v6", |exchange, content, packet| match content {
         Content::Flow(headers) if forward::expires(headers) => {
             refuse(packet, headers, IcmpError::TimeExceeded)
         }
@@ -135,7 +135,7 @@ fn masq_of_sctp_equals_the_kernels() {
 #[test]
 fn an_error_of_a_real_server_reaches_the_client_unlike_the_kernels() {
     let mut lost = 0;
-    for exchange in exchanges("leaf/nat_v6").iter().filter(|exchange| exchange.from_server) {
+    for exchange in exchanges("nat_v6").iter().filter(|exchange| exchange.from_server) {
         let Parsed::V6(Content::Icmp(headers)) = parse(&exchange.sent) else { continue };
         assert!(exchange.came.is_empty(), "the kernel's bug is mended");
         let mut packet = SimPacket::new(&exchange.sent, PortId(0));

@@ -198,7 +198,7 @@ fn offset_v6(ip: &[u8]) -> u16 {
 #[test]
 fn what_leaves_for_a_datagram_equals_what_the_kernel_sent_for_it() {
     let nats = [(53, 53), (80, 80)].map(|(v, r)| Nat { vip: (VIP.0, v), rip: (RIP.0, r) });
-    let mut all = replay("leaf/nat_fragments", &nats, |frame| match parse(frame) {
+    let mut all = replay("nat_fragments", &nats, |frame| match parse(frame) {
         Parsed::V4(Content::Fragment(fragment)) => Some(fragment),
         _ => None,
     });
@@ -229,7 +229,7 @@ fn what_leaves_for_a_datagram_equals_what_the_kernel_sent_for_it() {
 fn over_ipv6_nothing_differs_but_the_identification() {
     let vip = 0x2001_0db8_000c << 80 | 0x100;
     let nat = Nat { vip: (vip, 53), rip: (0x2001_0db8_0005 << 80 | 0x11, 5353) };
-    let mut all = replay("leaf/nat_v6", &[nat], |frame| match parse(frame) {
+    let mut all = replay("nat_v6", &[nat], |frame| match parse(frame) {
         Parsed::V6(Content::Fragment(fragment)) => Some(fragment),
         _ => None,
     });
