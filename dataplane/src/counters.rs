@@ -234,6 +234,8 @@ pub struct DestTotals {
     pub active: u64,
     /// All other conns.
     pub inactive: u64,
+    /// Persistence templates of all workers: no worker's part, so added where parts are summed.
+    pub persistent: u64,
 }
 
 impl DestCounters {
@@ -311,6 +313,7 @@ impl DestCounters {
             out_bytes: self.out_bytes.load(Relaxed),
             active: u64::from(self.active()),
             inactive: u64::from(self.inactive()),
+            persistent: 0,
         }
     }
 }
@@ -324,6 +327,7 @@ impl std::ops::AddAssign for DestTotals {
         self.out_bytes += other.out_bytes;
         self.active += other.active;
         self.inactive += other.inactive;
+        self.persistent += other.persistent;
     }
 }
 

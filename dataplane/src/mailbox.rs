@@ -5,6 +5,7 @@ use crate::nexthop::NextHops;
 use crate::owner::SlotMap;
 use crate::route::Routes;
 use crate::service::ServiceTable;
+use crate::template::{MAX_ENGINE_DATA, Template};
 use crossbeam::queue::ArrayQueue;
 use std::sync::Arc;
 
@@ -22,7 +23,8 @@ pub enum Message {
     NextHops(Arc<NextHops>),
     /// Who owns which slot.
     SlotMap(Arc<SlotMap>),
-    /// List the conns into a queue, in bounded batches between windows.
+    /// List the conns, and this worker's share of the templates, into a queue, in bounded batches
+    /// between windows.
     Dump(Arc<DumpQueue>),
     /// Leave the loop.
     Stop,
@@ -43,7 +45,7 @@ pub enum Retired {
     Dump(Arc<DumpQueue>),
 }
 
-/// A listing of conns under way from one worker to control.
+/// A listing of conns and templates under way from one worker to control.
 #[derive(Debug)]
 pub struct DumpQueue(ArrayQueue<DumpItem>);
 
@@ -52,8 +54,35 @@ pub struct DumpQueue(ArrayQueue<DumpItem>);
 pub enum DumpItem {
     /// A conn as it was when the scan passed it.
     Conn(Listed),
+    /// A persistence template of this worker's share of them. If it has an engine, what that found
+    /// comes next.
+    Template(Template),
+    /// What a persistence engine found.
+    EngineData(EngineData),
     /// The scan is over.
     Done,
+}
+
+/// What a persistence engine found in a client's packet: part of its template's key.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineData {
+    len: u8,
+    bytes: [u8; MAX_ENGINE_DATA],
+}
+
+impl EngineData {
+    /// A copy, cut to [`MAX_ENGINE_DATA`] bytes.
+    pub fn new(data: &[u8]) -> Self {
+        let len = data.len().min(MAX_ENGINE_DATA);
+        let mut bytes = [0; MAX_ENGINE_DATA];
+        bytes[..len].copy_from_slice(&data[..len]);
+        EngineData { len: len as u8, bytes }
+    }
+
+    /// As it was found.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
 }
 
 impl DumpQueue {

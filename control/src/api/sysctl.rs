@@ -7,6 +7,7 @@ pub const SUPPORTED: &[(&str, i64, i64)] = &[
     ("cache_bypass", 0, 1),
     ("conn_reuse_mode", 0, 3),
     ("expire_nodest_conn", 0, 1),
+    ("expire_quiescent_template", 0, 1),
     ("nat_icmp_send", 0, 1),
     ("pmtu_disc", 0, 1),
     ("sloppy_tcp", 0, 1),

@@ -99,7 +99,7 @@ pub fn start(config: &Config, ports: Ports, cores: &Cores) -> Result<(Threads, C
         .map_err(|error| error.to_string())?;
     let opened: Vec<Arc<Port>> = ports.ports.into_iter().map(Arc::new).collect();
     let readings = DaemonReadings::new(config, &opened, twins.counters().clone(), &ports.steering);
-    let publisher = Publisher::new(mailboxes.clone(), counters.clone());
+    let publisher = Publisher::new(mailboxes.clone(), counters.clone(), shared.templates.clone());
     let mut threads = Threads {
         workers: Vec::new(),
         mailboxes: mailboxes.clone(),

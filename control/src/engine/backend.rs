@@ -1,11 +1,11 @@
 //! The engine behind the API's socket.
 
+use super::publish::Entry;
 use super::{Engine, internal, listing, stats};
 use crate::api::Backend;
 use crate::api::protocol::{ApiError, ConnFilter, ConnRow, Listing, Status, Sysctl, Timeouts};
 use crate::rules::{MarkRule, RuleChange};
 use crate::workers::boot_time;
-use dataplane::conn::Listed;
 use dataplane::service::ServiceKey;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -35,8 +35,14 @@ impl Backend for Engine {
         let mut batch = Vec::new();
         for worker in 0..self.publisher.workers() {
             let dump = self.publisher.dump(worker).map_err(|error| internal(&error))?;
-            while let Some(conn) = dump.next().await.map_err(|error| internal(&error))? {
-                let row = listing::row(&conn, now).filter(|_| left > 0 && fits(&filter, &conn));
+            while let Some(entry) = dump.next().await.map_err(|error| internal(&error))? {
+                let row = match entry {
+                    Entry::Conn(conn) => listing::row(&conn, now),
+                    Entry::Template(template, data) => {
+                        Some(listing::template_row(&template, &data))
+                    }
+                };
+                let row = row.filter(|row| left > 0 && fits(&filter, row));
                 left -= usize::from(row.is_some());
                 batch.extend(row);
                 if batch.len() == BATCH && rows.send(std::mem::take(&mut batch)).await.is_err() {
@@ -113,11 +119,11 @@ impl Backend for Engine {
     }
 }
 
-fn fits(filter: &ConnFilter, Listed { conn, addresses }: &Listed) -> bool {
+fn fits(filter: &ConnFilter, row: &ConnRow) -> bool {
     match filter.service {
         None => true,
         Some(ServiceKey::Address { proto, vip, vport }) => {
-            (conn.proto, addresses.vip) == (proto, vip) && (vport == 0 || conn.vport == vport)
+            (row.proto, row.vip) == (proto, vip) && (vport == 0 || row.vport == vport)
         }
         Some(ServiceKey::Fwmark { .. }) => false,
     }

@@ -5,7 +5,9 @@ use super::state::Desired;
 use crate::rules::{MarkRule, VirtualService};
 use dataplane::counters::DestTotals;
 use dataplane::ids::{DestId, Generation, NextHopId};
+use dataplane::service::persistence::{ClientMask, Persistence};
 use dataplane::service::{Dest, Service, ServiceTable};
+use dataplane::time::ticks;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -66,5 +68,17 @@ fn service(
             shared: identity.shared.clone(),
         });
     }
-    Ok(Service::new(id, from.key, from.options.scheduler, dests))
+    let service = Service::new(id, from.key, from.options.scheduler, dests);
+    let (persistence, one_packet) = (persistence(from), from.options.one_packet);
+    Ok(Service { persistence, one_packet, ..service })
+}
+
+/// An engine without persistence finds what nobody asks for.
+fn persistence(from: &VirtualService) -> Option<Persistence> {
+    let wanted = from.options.persistence?;
+    Some(Persistence {
+        timeout: ticks(wanted.timeout),
+        mask: wanted.mask.unwrap_or(ClientMask::exact(from.key.family())),
+        engine: from.options.engine,
+    })
 }

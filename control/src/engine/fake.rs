@@ -34,7 +34,7 @@ pub(super) fn workers(count: usize) -> (Vec<Arc<FakeWorker>>, Publisher) {
     }
     let mailboxes = workers.iter().map(|worker| worker.mailbox.clone()).collect();
     let counters = workers.iter().map(|worker| worker.counters.clone()).collect();
-    (workers, Publisher::new(mailboxes, counters))
+    (workers, Publisher::new(mailboxes, counters, Arc::default()))
 }
 
 impl FakeWorker {

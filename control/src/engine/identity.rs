@@ -86,11 +86,11 @@ impl Default for Identities {
 }
 
 impl DestIdentity {
-    /// Whether any worker has conns on it; `now` is what they have counted. Active and inactive are
+    /// Whether any worker has conns on it, or a client a template of it; `now` is what they have counted. Active and inactive are
     /// read one after the other, and a conn that turns in between is in neither: the count that all
     /// workers share decides. That one lacks conns of an adopted table, which the readings have.
     fn has_conns(&self, now: DestTotals) -> bool {
-        now.active + now.inactive > 0 || self.shared.conns.load(Relaxed) > 0
+        now.active + now.inactive + now.persistent > 0 || self.shared.conns.load(Relaxed) > 0
     }
 }
 
@@ -240,6 +240,7 @@ pub fn since(now: DestTotals, base: DestTotals) -> DestTotals {
         out_bytes: now.out_bytes.wrapping_sub(base.out_bytes),
         active: now.active,
         inactive: now.inactive,
+        persistent: now.persistent,
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::identity::{DestIdentity, Identities, ServiceIdentity, since};
 use super::stats::{self, Rates};
-use crate::api::protocol::{ConnRow, DestListing, ServiceListing, Stats};
-use crate::rules::{RealServer, VirtualService};
+use crate::api::protocol::{ConnRow, DestListing, EngineRow, ServiceListing, Stats};
+use crate::rules::{RealServer, VirtualService, words};
 use dataplane::conn::{Addresses, Listed};
 use dataplane::counters::DestTotals;
 use dataplane::ids::DestId;
 use dataplane::proto;
+use dataplane::template::Template;
 use dataplane::time::{TICKS_PER_SECOND, Tick};
 
 /// Makes listings.
@@ -46,7 +47,7 @@ impl<F: Fn(DestId) -> DestTotals> Lister<'_, F> {
             server: server.clone(),
             active: totals.active,
             inactive: totals.inactive,
-            persistent: 0,
+            persistent: totals.persistent,
             stats: stats::listed(totals),
             rate: dest.map_or(Stats::default(), |dest| self.rates.of(dest.id)),
         }
@@ -72,6 +73,27 @@ fn add(total: &mut Stats, part: Stats) {
     total.outbytes += part.outbytes;
 }
 
+/// One template as listed, with what its engine found.
+pub fn template_row(template: &Template, data: &[u8]) -> ConnRow {
+    let engine = template.engine.map(|engine| EngineRow {
+        name: words::engine_name(engine).to_owned(),
+        data: String::from_utf8_lossy(data).into_owned(),
+    });
+    ConnRow {
+        proto: template.proto,
+        expires: template.remaining / TICKS_PER_SECOND,
+        state: template.state_name().to_owned(),
+        cip: template.client,
+        cport: 0,
+        vip: template.vaddr,
+        vport: template.vport,
+        rip: template.addr,
+        rport: template.port,
+        template: true,
+        engine,
+    }
+}
+
 /// One conn as listed; `None` for one whose time has come.
 pub fn row(listed: &Listed, now: Tick) -> Option<ConnRow> {
     let Listed { conn, addresses: Addresses { client, vip, real } } = *listed;
@@ -86,5 +108,7 @@ pub fn row(listed: &Listed, now: Tick) -> Option<ConnRow> {
         vport: conn.vport,
         rip: real,
         rport: conn.rport,
+        template: false,
+        engine: None,
     })
 }

@@ -18,7 +18,7 @@ mod support;
 #[cfg(test)]
 mod tests;
 
-pub use listing::row;
+pub use listing::{row, template_row};
 pub use stats::{PortReading, Readings};
 
 use crate::api::protocol::{ApiError, ErrorCode};

@@ -8,6 +8,7 @@ use dataplane::conn::Listed;
 use dataplane::counters::{DestTotals, WorkerCounters};
 use dataplane::ids::{DestId, Generation};
 use dataplane::mailbox::{DumpItem, DumpQueue, Mailbox, Message};
+use dataplane::template::{Template, TemplateStore};
 use outbox::Outbox;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
@@ -25,10 +26,11 @@ const LOOK: Duration = Duration::from_micros(200);
 const DUMP_ROOM: usize = 4096;
 
 /// Control's side of all workers.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Publisher {
     workers: Arc<[Outbox]>,
     counters: Arc<[Arc<WorkerCounters>]>,
+    templates: Arc<TemplateStore>,
 }
 
 /// A worker does not answer.
@@ -48,10 +50,14 @@ impl std::fmt::Display for Stalled {
 }
 
 impl Publisher {
-    /// For workers with these mailboxes and counters, in order.
-    pub fn new(mailboxes: Vec<Arc<Mailbox>>, counters: Vec<Arc<WorkerCounters>>) -> Self {
+    /// For workers with these mailboxes and counters, in order, and the templates of all.
+    pub fn new(
+        mailboxes: Vec<Arc<Mailbox>>,
+        counters: Vec<Arc<WorkerCounters>>,
+        templates: Arc<TemplateStore>,
+    ) -> Self {
         let workers = mailboxes.into_iter().map(Outbox::new).collect();
-        Publisher { workers, counters: counters.into() }
+        Publisher { workers, counters: counters.into(), templates }
     }
 
     /// The workers' counters, in order.
@@ -63,6 +69,7 @@ impl Publisher {
     pub fn counted(&self, id: DestId) -> DestTotals {
         let mut totals = DestTotals::default();
         self.counters.iter().for_each(|worker| totals += worker.dest(id).read());
+        totals.persistent = self.templates.persistent_conns(id).into();
         totals
     }
 
@@ -151,6 +158,15 @@ impl Publisher {
     }
 }
 
+/// What a listing shows.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// A conn.
+    Conn(Listed),
+    /// A persistence template, and what its engine found.
+    Template(Template, Vec<u8>),
+}
+
 /// A listing under way. The worker goes no further than its queue has room, so a slow reader costs
 /// no memory.
 #[derive(Debug)]
@@ -160,16 +176,31 @@ pub struct Dump {
 }
 
 impl Dump {
-    /// The next conn, or `None` at the end.
+    /// The next entry, or `None` at the end.
     ///
     /// # Errors
     /// [`Stalled`].
-    pub async fn next(&self) -> Result<Option<Listed>, Stalled> {
+    pub async fn next(&self) -> Result<Option<Entry>, Stalled> {
+        match self.item().await? {
+            DumpItem::Conn(conn) => Ok(Some(Entry::Conn(conn))),
+            DumpItem::Template(template) if template.engine.is_none() => {
+                Ok(Some(Entry::Template(template, Vec::new())))
+            }
+            DumpItem::Template(template) => match self.item().await? {
+                DumpItem::EngineData(data) => {
+                    Ok(Some(Entry::Template(template, data.as_bytes().to_vec())))
+                }
+                _ => Ok(None),
+            },
+            DumpItem::EngineData(_) | DumpItem::Done => Ok(None),
+        }
+    }
+
+    async fn item(&self) -> Result<DumpItem, Stalled> {
         let begun = Instant::now();
         loop {
             match self.queue.pop() {
-                Some(DumpItem::Conn(conn)) => return Ok(Some(conn)),
-                Some(DumpItem::Done) => return Ok(None),
+                Some(item) => return Ok(item),
                 None if begun.elapsed() > PATIENCE => {
                     return Err(Stalled { worker: self.worker, what: "list its connections" });
                 }

@@ -61,6 +61,7 @@ impl Sysctls {
             "expire_nodest_conn" => settings.expire_nodest_conn = value != 0,
             "cache_bypass" => settings.cache_bypass = value != 0,
             "nat_icmp_send" => settings.nat_icmp_send = value != 0,
+            "expire_quiescent_template" => settings.expire_quiescent_template = value != 0,
             "pmtu_disc" => settings.pmtu_disc = value != 0,
             "sloppy_tcp" => settings.sloppy_tcp = value != 0,
             _ => return false,
@@ -76,6 +77,7 @@ impl Sysctls {
             ("expire_nodest_conn", i64::from(settings.expire_nodest_conn)),
             ("cache_bypass", i64::from(settings.cache_bypass)),
             ("nat_icmp_send", i64::from(settings.nat_icmp_send)),
+            ("expire_quiescent_template", i64::from(settings.expire_quiescent_template)),
             ("pmtu_disc", i64::from(settings.pmtu_disc)),
             ("sloppy_tcp", i64::from(settings.sloppy_tcp)),
         ];

@@ -24,12 +24,7 @@ pub fn check(rules: &Rules) -> Result<(), ApiError> {
 fn lacking(service: &VirtualService) -> Option<&'static str> {
     let is_sctp =
         matches!(service.key, ServiceKey::Address { proto, .. } if proto == protocol::SCTP);
-    let rows = [
-        (is_sctp, "SCTP"),
-        (service.options.persistence.is_some(), "persistence (-p)"),
-        (service.options.engine.is_some(), "a persistence engine (--pe)"),
-        (service.options.one_packet, "one-packet scheduling (-o)"),
-    ];
+    let rows = [(is_sctp, "SCTP")];
     let of_service = rows.iter().find(|row| row.0).map(|row| row.1);
     of_service.or_else(|| service.real_servers.iter().find_map(lacking_server))
 }

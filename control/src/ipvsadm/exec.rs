@@ -180,7 +180,8 @@ fn list_conns(
     let mut titles = conns::titles(persistence);
     director.conns(ConnFilter::default(), &mut |rows| {
         out.write_all(std::mem::take(&mut titles).as_bytes())?;
-        rows.iter().try_for_each(|row| out.write_all(conns::row(row, names).as_bytes()))
+        let line = |row| conns::row(row, names, persistence);
+        rows.iter().try_for_each(|row| out.write_all(line(row).as_bytes()))
     })?;
     Ok(out.flush()?)
 }

@@ -22,7 +22,7 @@ pub use exec::{Streams, run};
 
 /// The line of one conn in `-L -n -c`, newline included.
 pub fn conn_line(conn: &crate::api::protocol::ConnRow) -> String {
-    conns::row(conn, &names::Names::none())
+    conns::row(conn, &names::Names::none(), false)
 }
 
 /// What goes to stderr and ends the command.

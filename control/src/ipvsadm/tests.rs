@@ -418,6 +418,8 @@ fn tunnels_and_rates_have_their_own_columns() {
 fn conns_are_listed_and_daemons_are_none() {
     let mut director = prepared(&WEB);
     director.0.state().conns = vec![ConnRow {
+        template: false,
+        engine: None,
         proto: 6,
         expires: 898,
         state: "ESTABLISHED".into(),

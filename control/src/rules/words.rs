@@ -51,6 +51,15 @@ pub fn proto_of(name: &str) -> Option<u8> {
     value_of(&PROTOCOLS, name)
 }
 
+/// The same of what conns are listed with: `ip` is the protocol of a fwmark service's template.
+pub fn conn_proto_name(proto: u8) -> String {
+    if proto == 0 { "ip".to_owned() } else { proto_name(proto) }
+}
+
+fn conn_proto_of(name: &str) -> Option<u8> {
+    if name == "ip" { Some(0) } else { proto_of(name) }
+}
+
 /// The name of a persistence engine.
 pub fn engine_name(engine: Engine) -> &'static str {
     name_of(&ENGINES, engine).unwrap_or("unknown")
@@ -154,6 +163,10 @@ by_name! {
 by_name! {
     /// Protocols: `tcp`, `udp`, `sctp`.
     proto: u8, "unknown protocol", proto_name, proto_of
+}
+by_name! {
+    /// Protocols of conns and templates: `tcp`, `udp`, `sctp`, `ip`.
+    conn_proto: u8, "unknown protocol", conn_proto_name, conn_proto_of
 }
 by_name! {
     /// Networks, `10.1.0.0/16`, `2001:db8::/32`.

@@ -4,8 +4,8 @@
 use crate::network;
 use control::api::protocol::{Answer, ApiError, ConnFilter, ConnRow, ErrorCode, Listing, Op};
 use control::api::{CallError, Director};
-use control::engine::row;
 use control::engine::state::{Desired, State};
+use control::engine::{row, template_row};
 use control::ipvsadm;
 use control::rules::MarkRule;
 use dataplane::conn::{Conn, ConnTable};
@@ -14,6 +14,7 @@ use dataplane::ids::DestId;
 use dataplane::ids::PortId;
 use dataplane::mailbox::Message;
 use dataplane::route::{RouteTarget, Routes};
+use dataplane::template::{Cursor, Fate, Step, Template};
 use dataplane::testing::machine::{Machine, MachineConfig, Punted};
 use dataplane::time::{TICKS_PER_SECOND, Tick};
 use std::io;
@@ -126,15 +127,23 @@ impl Bench {
         self.publish_network();
     }
 
-    /// The conns that are listed.
+    /// The conns and templates that are listed.
     pub fn conns(&self) -> Vec<ConnRow> {
         let tables = (0..self.machine.workers()).map(|worker| self.machine.conns(worker));
         let listed = |conns: &ConnTable, conn: &Conn| row(&conns.listed(conn), self.now);
-        tables
+        let mut rows: Vec<ConnRow> = tables
             .flat_map(|conns| {
                 conns.live_in(conns.ids()).filter_map(move |(_, conn)| listed(conns, conn))
             })
-            .collect()
+            .collect();
+        let mut at = Cursor::all();
+        let mut list = |template: &Template, data: &[u8]| {
+            rows.push(template_row(template, data));
+            Fate::Keep
+        };
+        let templates = self.machine.templates();
+        while templates.visit(&mut at, u32::MAX, self.now, &mut list) != Step::Done {}
+        rows
     }
 
     fn publish_network(&mut self) {
@@ -160,7 +169,7 @@ impl Bench {
 fn counted(machine: &Machine, id: DestId) -> DestTotals {
     let mut totals = DestTotals::default();
     (0..machine.workers()).for_each(|worker| totals += machine.counters(worker).dest(id).read());
-    totals
+    DestTotals { persistent: machine.templates().persistent_conns(id).into(), ..totals }
 }
 
 impl Director for Bench {

@@ -116,6 +116,21 @@ fn ipv6_is_forwarded_by_masq_as_the_kernel_does() {
 }
 
 #[test]
+fn persistent_clients_come_back_as_the_kernels_do() {
+    let seen = replay_all(&["persist_"]);
+    assert_eq!((seen.traces, seen.deliberate), (12, 0));
+    assert_eq!(seen.by_linux, [0; linux::Answer::COUNT], "nothing is left to Linux");
+    let seen = replay_all(&["fwmark_basic"]);
+    assert_eq!((seen.traces, seen.deliberate), (1, 0));
+}
+
+#[test]
+fn packets_scheduled_one_by_one_go_where_the_kernels_do() {
+    let seen = replay_all(&["ops_"]);
+    assert_eq!((seen.traces, seen.deliberate), (2, 0));
+}
+
+#[test]
 fn icmp_errors_about_conns_follow_the_flow_as_the_kernels_do() {
     let seen = replay_with_workers(&["nat_icmp_", "tun_icmp_ipip"]);
     assert_eq!((seen.traces, seen.deliberate), (5, 0));

@@ -339,6 +339,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         &mut self.tables
     }
 
+    /// Whose director it is.
+    pub fn id(&self) -> WorkerId {
+        self.worker
+    }
+
     /// The conns, for listings.
     pub fn conns(&self) -> &ConnTable {
         &self.conns

@@ -210,6 +210,14 @@ impl TemplateStore {
     }
 }
 
+impl Default for TemplateStore {
+    /// A store without room, for directors without persistent services.
+    fn default() -> Self {
+        let secret = [0; 2];
+        TemplateStore::new(&StoreConfig { capacity: 0, engine_capacity: 0, dests: 0, secret })
+    }
+}
+
 /// Room of one of `shards` shards for things that are spread at random: the mean, and four standard
 /// deviations.
 fn spread(all: usize, shards: usize) -> usize {

@@ -2,13 +2,9 @@
 
 use super::{Next, Worker};
 use crate::io::{Pool, Queue};
-use crate::mailbox::{DumpItem, DumpQueue, Message, Retired};
+use crate::mailbox::{Message, Retired};
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Release;
-
-/// Entries a listing looks at between two windows.
-const DUMP_BATCH: usize = 1024;
 
 impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
     pub(super) fn read_mail(&mut self) -> Next {
@@ -37,26 +33,5 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
             Message::Dump(queue) => Retired::Dump(self.begin_dump(queue)),
             Message::Stop => return None,
         })
-    }
-
-    /// Begins a listing. One that is under way is cut short: control asks for one at a time.
-    fn begin_dump(&mut self, queue: Arc<DumpQueue>) -> Arc<DumpQueue> {
-        self.dump = Some((queue.clone(), 0));
-        queue
-    }
-
-    pub(super) fn continue_dump(&mut self) {
-        let Some((queue, mut next)) = self.dump.take() else { return };
-        let conns = self.director.conns();
-        let end = conns.ids().end.min(next + queue.room().min(DUMP_BATCH) as u32);
-        for (_, conn) in conns.live_in(next..end) {
-            queue.push(DumpItem::Conn(conns.listed(conn)));
-        }
-        next = end;
-        if next < conns.ids().end || queue.room() == 0 {
-            self.dump = Some((queue, next));
-        } else {
-            queue.push(DumpItem::Done);
-        }
     }
 }

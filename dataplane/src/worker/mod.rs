@@ -3,6 +3,7 @@
 //! [`Worker::turn`] is one window: gather what is there, process it, put it where it goes. The
 //! thread around it (clock, pinning, idling) is control's; the simulation calls the same function.
 
+mod dump;
 mod messages;
 
 use crate::counters::WorkerCounters;
@@ -11,10 +12,11 @@ use crate::handover::{HandOver, Handed};
 use crate::ids::{PortId, WorkerId};
 use crate::io::{Packet, Pool, Queue};
 use crate::limits::{BURST, EXPIRE_BATCH, MAX_PORTS, WINDOW};
-use crate::mailbox::{DumpQueue, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::time::Tick;
 use crate::twin_ring::{FromTwin, PuntSender};
 use crate::verdict::DropReason;
+use dump::Dump;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -82,8 +84,8 @@ pub struct Worker<Q: Queue, L: Pool<Packet = Q::Packet>> {
     out: Outbox<Q::Packet>,
     /// The share that is asked first in the next turn.
     first_share: usize,
-    /// A listing under way: where it goes and the next entry.
-    dump: Option<(Arc<DumpQueue>, u32)>,
+    /// A listing under way.
+    dump: Option<Dump>,
 }
 
 impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
@@ -121,7 +123,7 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
     pub fn housekeep(&mut self, now: Tick) -> Next {
         let next = self.read_mail();
         self.director.housekeep(now, &mut self.out);
-        self.continue_dump();
+        self.continue_dump(now);
         self.flush();
         self.director.gather(&mut self.out.tally);
         next

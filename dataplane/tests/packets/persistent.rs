@@ -3,6 +3,7 @@
 
 use crate::rig::*;
 use dataplane::flow::protocol;
+use dataplane::mailbox::{DumpItem, DumpQueue, Message};
 use dataplane::service::ForwardingMethod::{Gatewaying, Masq};
 use dataplane::service::ServiceKey;
 use dataplane::template::{Cursor, Engine, Fate, Step, Template};
@@ -10,6 +11,7 @@ use dataplane::testing::Frame;
 use dataplane::testing::control::{Server, tcp, udp};
 use dataplane::verdict::{DropReason, PuntClass};
 use dataplane::wire::tcp::flags::{ACK, RST, SYN};
+use std::sync::Arc;
 
 fn web() -> ServiceKey {
     tcp(VIP, 80)
@@ -170,6 +172,40 @@ fn clients_go_to_one_server_whatever_worker_their_ports_are_of() {
     wait(&mut rig, 70);
     assert!(rig.machine.templates().is_empty(), "it went with the last child");
     assert_eq!(rig.machine.templates().persistent_conns(template.dest), 0);
+}
+
+#[test]
+fn a_listing_has_each_template_once_with_what_its_engine_found() {
+    let sip = udp(VIP, 5060);
+    let mut rig = Rig::with(|config| config.workers = 3);
+    rig.add(sip, Masq, 2);
+    rig.control.persist(sip, Some(60), Some(Engine::Sip));
+    rig.publish();
+    let ids: Vec<String> = (0..200).map(|call| format!("call-{call:03}@host")).collect();
+    for (port, id) in (4000..).zip(&ids) {
+        let text = format!("BYE sip:a@b SIP/2.0\r\ni: {id}\r\n\r\n");
+        let frame = Frame::udp(CLIENT, port, VIP, 5060).payload(text.as_bytes());
+        rig.machine.feed(C, 0, &frame.build());
+    }
+    rig.machine.settle(rig.now);
+    // So little room that every worker has to go on several times.
+    let queue = Arc::new(DumpQueue::new(5));
+    rig.machine.post(&Message::Dump(queue.clone()));
+    let (mut conns, mut templates, mut done) = (0, Vec::new(), 0);
+    while done < 3 {
+        rig.machine.settle(rig.now);
+        while let Some(item) = queue.pop() {
+            match item {
+                DumpItem::Conn(_) => conns += 1,
+                DumpItem::Template(template) => assert_eq!(template.children, 1),
+                DumpItem::EngineData(data) => templates.push(data.as_bytes().to_vec()),
+                DumpItem::Done => done += 1,
+            }
+        }
+    }
+    templates.sort();
+    assert_eq!(conns, 200);
+    assert_eq!(templates, ids.iter().map(|id| id.clone().into_bytes()).collect::<Vec<_>>());
 }
 
 #[test]

@@ -16,7 +16,6 @@ use dataplane::mailbox::{Mailbox, Message};
 use dataplane::owner::SlotMap;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::ForwardingMethod;
-use dataplane::template::{StoreConfig, TemplateStore};
 use dataplane::testing::control::{self, Control, Server};
 use dataplane::testing::{Frame, MAC_CLIENT, MAC_DIRECTOR, Rng};
 use dataplane::time::Tick;
@@ -101,15 +100,13 @@ fn worker(method: ForwardingMethod, flows: usize, queue: Circle) -> BenchWorker 
         secret: [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344],
         huge_pages: false,
     };
-    let no_templates =
-        StoreConfig { capacity: 1, engine_capacity: 0, dests: 0, secret: config.secret };
     let setup = Setup {
         worker: WorkerId(0),
         conns: ConnTable::new(&config).expect("there is that much memory"),
         interfaces: Arc::new(Interfaces::new(interfaces)),
         counters: Arc::default(),
         others: Arc::default(),
-        templates: Arc::new(TemplateStore::new(&no_templates)),
+        templates: Arc::default(),
         wishes: Arc::new(crossbeam::queue::ArrayQueue::new(1)),
         slot_map: Arc::new(SlotMap::even(1)),
         pool: NoPool,

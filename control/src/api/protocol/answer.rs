@@ -100,11 +100,20 @@ pub struct Listing {
     pub services: Vec<ServiceListing>,
 }
 
-/// One conn.
+/// What the key of a persistence template has besides its address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineRow {
+    /// The persistence engine.
+    pub name: String,
+    /// What it found in the client's packet.
+    pub data: String,
+}
+
+/// One conn, or a persistence template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnRow {
     /// IP protocol.
-    #[serde(with = "words::proto")]
+    #[serde(with = "words::conn_proto")]
     pub proto: u8,
     /// Seconds until it expires if nothing comes.
     pub expires: u32,
@@ -122,6 +131,12 @@ pub struct ConnRow {
     pub rip: IpAddr,
     /// Real server's port.
     pub rport: u16,
+    /// It is a template: client's port 0; virtual address may be a mark, the protocol `ip` then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub template: bool,
+    /// What a persistence engine adds to a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineRow>,
 }
 
 /// The timeouts of `ipvsadm --set`, in seconds.

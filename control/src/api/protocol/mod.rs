@@ -10,7 +10,8 @@ mod answer;
 mod error;
 
 pub use answer::{
-    Answer, ConnRow, DestListing, Listing, ServiceListing, Stats, Status, Sysctl, Timeouts,
+    Answer, ConnRow, DestListing, EngineRow, Listing, ServiceListing, Stats, Status, Sysctl,
+    Timeouts,
 };
 pub use error::{ApiError, ErrorCode};
 
@@ -270,11 +271,19 @@ mod tests {
             vport: 80,
             rip: v4(0xc0a8_010b),
             rport: 80,
+            template: false,
+            engine: None,
+        };
+        let template = ConnRow {
+            proto: 0,
+            template: true,
+            engine: Some(EngineRow { name: "sip".into(), data: "a@b".into() }),
+            ..row.clone()
         };
         let results = [
             Ok(Answer::Changed { generation: 4 }),
             Ok(Answer::Done {}),
-            Ok(Answer::Conns { rows: vec![row], done: true }),
+            Ok(Answer::Conns { rows: vec![row, template], done: true }),
             Ok(Answer::Listing(Listing { table_size: 4096, services: Vec::new() })),
             Ok(Answer::Sysctls(vec![Sysctl { key: "a".into(), value: "1".into() }])),
             Err(ApiError::from(RuleError::NoSuchService)),

@@ -84,6 +84,8 @@ fn read_to_end(mut stream: Blocking) -> String {
 
 fn row(cport: u16) -> ConnRow {
     ConnRow {
+        template: false,
+        engine: None,
         proto: 6,
         expires: 60,
         state: "SYN_RECV".into(),

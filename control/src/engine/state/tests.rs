@@ -2,10 +2,14 @@ use super::*;
 use crate::api::protocol::ErrorCode;
 use crate::rules::example::{fwmark, v4};
 use crate::rules::{Persistence, RealServer, ServiceOptions};
+use dataplane::address::Family;
 use dataplane::forward::tunnel::{Encap, GueChecksum};
 use dataplane::limits::MAX_DESTS;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::ForwardingMethod;
+use dataplane::service::persistence::ClientMask;
+use dataplane::template::Engine;
+use dataplane::time::ticks;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -141,6 +145,35 @@ fn compiling_all_destinations_takes() {
 }
 
 #[test]
+fn workers_get_persistence_in_ticks_with_every_address_by_itself() {
+    let persistence = Some(Persistence { timeout: 60, mask: None });
+    let engine = Some(Engine::Sip);
+    let options = ServiceOptions { persistence, engine, ..ServiceOptions::default() };
+    let mut state = State::default();
+    let table = state.change(&[RuleChange::AddService { service: WEB, options }]).expect("room");
+    let compiled = table.services()[0].persistence.expect("it is persistent");
+    let exact = ClientMask::exact(Family::V4);
+    assert_eq!((compiled.timeout, compiled.mask, compiled.engine), (ticks(60), exact, engine));
+    let options = ServiceOptions { engine, one_packet: true, ..ServiceOptions::default() };
+    let table = state.change(&[RuleChange::EditService { service: WEB, options }]).expect("room");
+    let service = &table.services()[0];
+    assert_eq!((service.persistence, service.one_packet), (None, true));
+}
+
+#[test]
+fn a_template_keeps_the_id_of_a_removed_server() {
+    let mut state = State::default();
+    state.change(&[service(WEB), add(WEB, RIP)]).expect("room");
+    let id = state.dests().next().expect("a server");
+    let removed = RuleChange::DeleteServer { service: WEB, rip: RIP, rport: 80 };
+    state.change(&[removed]).expect("room");
+    state.sweep(|_| DestTotals { persistent: 1, ..DestTotals::default() });
+    assert_eq!(state.dests().next(), Some(id));
+    state.sweep(nothing);
+    assert_eq!(state.dests().next(), None);
+}
+
+#[test]
 fn what_the_data_path_lacks_is_refused_by_name() {
     let with = |change: fn(&mut RealServer)| {
         let mut server = RealServer { method: ForwardingMethod::Ipip, ..server(RIP, 0) };
@@ -152,14 +185,8 @@ fn what_the_data_path_lacks_is_refused_by_name() {
     };
     let of = |service, options| vec![RuleChange::AddService { service, options }];
     let plain = ServiceOptions::default();
-    let persistence = Some(Persistence { timeout: 60, mask: None });
     let sctp = ServiceKey::Address { proto: 132, vip: v4(0x0a00_0064), vport: 80 };
-    for (changes, what) in [
-        (of(WEB, ServiceOptions { persistence, ..plain }), "persistence (-p)"),
-        (of(WEB, ServiceOptions { one_packet: true, ..plain }), "one-packet scheduling (-o)"),
-        (of(sctp, plain), "SCTP"),
-        (with(gue), "tunnel type `gue'"),
-    ] {
+    for (changes, what) in [(of(sctp, plain), "SCTP"), (with(gue), "tunnel type `gue'")] {
         let refused = Desired::default().changed(&changes, false).expect_err(what);
         assert!(refused.is(ErrorCode::NotSupported));
         let sentence = format!("{what} is not supported by this version of Sluice");

@@ -1,4 +1,4 @@
-//! Templates as a real kernel listed them, second by second (`tests/golden/leaf/persist_*.json` and
+//! Templates as a real kernel listed them, second by second (`tests/golden/persist_*.json` and
 //! others).
 //! What the director will do around the store is done here in little: services from ipvsadm's
 //! arguments, the destination that the kernel chose, conns with a timeout.
@@ -277,7 +277,7 @@ fn line(template: &Template) -> String {
 
 /// Replays a trace; how many listings it had.
 fn replay(name: &str) -> u32 {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/leaf/{name}.json"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.json"));
     let trace: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let steps = trace["steps"].as_array().unwrap();
     let mut replay = Replay {
@@ -307,7 +307,7 @@ fn templates_are_as_the_kernel_listed_them() {
         ("persist_retry", 7),
         ("persist_same_end", 8),
         ("fwmark_basic", 2),
-        ("sync_sip_pe", 2),
+        ("leaf/sync_sip_pe", 2),
     ] {
         assert_eq!(replay(name), listings, "{name}");
     }
