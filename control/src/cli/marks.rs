@@ -34,7 +34,7 @@ struct Rule {
     /// The mark, 1 or more
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     mark: u32,
-    /// tcp or udp; both if not given
+    /// tcp, udp or sctp; all if not given
     #[arg(long, value_parser = parse_proto)]
     proto: Option<u8>,
     /// Destination network
@@ -46,7 +46,7 @@ struct Rule {
 }
 
 fn parse_proto(text: &str) -> Result<u8, String> {
-    proto_of(text).ok_or_else(|| "give tcp or udp".into())
+    proto_of(text).ok_or_else(|| "give tcp, udp or sctp".into())
 }
 
 fn parse_prefix(text: &str) -> Result<(IpAddr, u8), String> {

@@ -55,12 +55,15 @@ fn sysctls_are_read_and_set_in_every_spelling_and_refused_like_sysctl_does() {
 #[test]
 fn marks_are_listed_as_the_options_that_add_them() {
     let mut director = FakeDirector::default();
-    let rules =
-        ["--mark 1 --proto tcp --dst 10.1.0.0/16 --dport 80-90", "--mark 2 --dst 0.0.0.0/0"];
+    let rules = [
+        "--mark 1 --proto tcp --dst 10.1.0.0/16 --dport 80-90",
+        "--mark 2 --dst 0.0.0.0/0",
+        "--mark 2 --proto sctp --dst 2001:db8::/32",
+    ];
     for rule in rules {
         assert_eq!(run_on(&mut director, &format!("marks add {rule}")).0, 0, "{rule}");
     }
-    assert_eq!(run_on(&mut director, "marks list").1, format!("{}\n{}\n", rules[0], rules[1]));
+    assert_eq!(run_on(&mut director, "marks list").1, rules.join("\n") + "\n");
     let refused = run_on(&mut director, "marks add --mark 3 --dst 10.1.0.1/16");
     assert_eq!(refused.0, 255);
     assert_eq!(refused.2, "sluice: 10.1.0.1/16 is no network: bits are set after the prefix\n");

@@ -49,6 +49,12 @@ fn inside_its_namespace() {
     assert!(wire.written(PuntClass::Neighbor) == 2 && wire.written(PuntClass::Icmp) == 2);
     assert!(wire.handle.counters().from_kernel(FromKernel::Handed) >= 4);
 
+    ip("addr add fd00:1::1/64 dev lan0 nodad");
+    ip("addr add fd00:2::1/64 dev lan0.9 nodad");
+    wire.resolve_and_ping_ipv6(0, ipv6("fd00:1::1"), ipv6("fd00:1::2"));
+    wire.resolve_and_ping_ipv6(1, ipv6("fd00:2::1"), ipv6("fd00:2::2"));
+    assert!(wire.written(PuntClass::Neighbor) == 4 && wire.written(PuntClass::Icmp) == 4);
+
     ip("link set lan0 down");
     wire.punt(PuntClass::Neighbor, 0, &arp_request([192, 0, 2, 1], [192, 0, 2, 2]));
     eventually(|| wire.count(PuntClass::Neighbor, ToKernel::WriteError) == 1);
@@ -179,6 +185,47 @@ impl Wire {
         assert_eq!((reply[34], &reply[38..]), (0, &request[38..]));
         assert_eq!((checksum(&reply[14..34]), checksum(&reply[34..])), (0, 0));
     }
+}
+
+impl Wire {
+    /// Neighbour discovery (RFC 4861) and ICMPv6's echo.
+    fn resolve_and_ping_ipv6(&mut self, interface: u16, twin: [u8; 16], peer: [u8; 16]) {
+        let [.., a, b, c] = twin;
+        let group = [0x33, 0x33, 0xff, a, b, c];
+        let solicited = [&[0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff], &twin[13..]].concat();
+        let message = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &twin, &[1, 1], &PEER_MAC].concat();
+        self.punt(PuntClass::Neighbor, interface, &icmpv6(group, &peer, &solicited, message));
+        let reply = self.answer(interface);
+        assert_eq!(reply[6..14], [&TWIN_MAC[..], &[0x86, 0xdd]].concat());
+        assert_eq!((reply[54], &reply[62..78]), (136, &twin[..]), "a neighbour advertisement");
+        assert_eq!(reply[78..86], [&[2, 1][..], &TWIN_MAC].concat());
+
+        let request =
+            icmpv6(TWIN_MAC, &peer, &twin, b"\x80\0\0\0\x12\x34\0\x01twelve bytes".to_vec());
+        self.punt(PuntClass::Icmp, interface, &request);
+        let reply = self.answer(interface);
+        assert_eq!(reply[22..54], [twin, peer].concat());
+        assert_eq!((reply[54], &reply[58..]), (129, &request[58..]));
+        assert_eq!(checksum(&pseudo_packet(&reply[14..])), 0);
+    }
+}
+
+fn ipv6(text: &str) -> [u8; 16] {
+    text.parse::<std::net::Ipv6Addr>().unwrap().octets()
+}
+
+/// A frame of ICMPv6 with a hop limit of 255, as neighbour discovery wants it.
+fn icmpv6(to: [u8; 6], src: &[u8], dst: &[u8], message: Vec<u8>) -> Vec<u8> {
+    let fixed = [0x60, 0, 0, 0, 0, message.len() as u8, 58, 255];
+    let mut packet = [&fixed[..], src, dst, &message].concat();
+    let sum = checksum(&pseudo_packet(&packet));
+    packet[42..44].copy_from_slice(&sum.to_be_bytes());
+    [&to[..], &PEER_MAC, &[0x86, 0xdd], &packet].concat()
+}
+
+/// What ICMPv6's checksum covers, RFC 8200 section 8.1.
+fn pseudo_packet(ip: &[u8]) -> Vec<u8> {
+    [&ip[8..40], &[0, 0], &ip[4..6], &[0, 0, 0, 58], &ip[40..]].concat()
 }
 
 fn arp_request(target: [u8; 4], sender: [u8; 4]) -> Vec<u8> {

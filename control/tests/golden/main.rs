@@ -60,8 +60,8 @@ fn replay_all(prefixes: &[&str]) -> Outcome {
 #[test]
 fn schedulers_choose_as_the_kernel_does() {
     let seen = replay_all(&["sched_"]);
-    assert_eq!((seen.traces, seen.deliberate), (97, 0));
-    assert_eq!((seen.frames, seen.listings), (6467, 104));
+    assert_eq!((seen.traces, seen.deliberate), (103, 0));
+    assert_eq!((seen.frames, seen.listings), (6719, 110));
     assert_eq!(seen.by_linux, [0; linux::Answer::COUNT], "nothing is left to Linux");
 }
 

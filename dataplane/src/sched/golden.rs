@@ -8,7 +8,7 @@ use crate::service::ServiceKey;
 use crate::service::example::{dest, service};
 use serde_json::Value;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 struct Replay {
@@ -26,10 +26,19 @@ fn option(args: &str, flag: &str) -> Option<u32> {
     words.nth(1)?.parse().ok()
 }
 
-/// Number of the real server in `-r 192.168.1.1N[:80]`.
-fn server(args: &str) -> u32 {
-    let after = args.split("192.168.1.1").nth(1).expect("a real server");
-    after[..1].parse().unwrap()
+/// Address of the real server in `-r 192.168.1.1N[:80]` or `-r [2001:db8:5::1N]:80`.
+fn server(args: &str) -> IpAddr {
+    let after = args.split(" -r ").nth(1).expect("a real server");
+    let word = after.split(' ').next().unwrap();
+    match word.strip_prefix('[') {
+        Some(inner) => inner.split(']').next().unwrap().parse().unwrap(),
+        None => word.split(':').next().unwrap().parse().unwrap(),
+    }
+}
+
+/// Its number: the last digit of its address, in either notation.
+fn number(rip: IpAddr) -> u32 {
+    rip.to_string().chars().last().and_then(|digit| digit.to_digit(10)).expect("a digit")
 }
 
 impl Replay {
@@ -43,6 +52,9 @@ impl Replay {
         });
         let key = match word("-f") {
             Some(mark) => ServiceKey::Fwmark { mark: mark.parse().unwrap(), family: Family::V4 },
+            None if args.contains('[') => {
+                ServiceKey::Address { proto: 6, vip: "2001:db8:c::100".parse().unwrap(), vport: 80 }
+            }
             None => service(Vec::new()).key,
         };
         let service = Service::new(ServiceId(1), key, scheduling, Vec::new());
@@ -52,7 +64,8 @@ impl Replay {
 
     fn apply(&mut self, args: &str) {
         let mut dests = self.service.dests.clone();
-        let id = DestId(server(args));
+        let rip = server(args);
+        let id = DestId(number(rip));
         let at = dests.iter().position(|dest| dest.id == id);
         let weight = option(args, "-w").unwrap_or(1);
         let edited = |old: Dest| Dest {
@@ -64,7 +77,6 @@ impl Replay {
         };
         match (&args[..2], at) {
             ("-a", None) => {
-                let rip = (0xc0a8_010a + id.0).ip();
                 let rport = if args.contains(":80 ") { 80 } else { 0 };
                 dests.insert(0, edited(Dest { rip, rport, ..dest(id.0, 0) }));
             }
@@ -78,8 +90,9 @@ impl Replay {
         self.service = new;
     }
 
-    fn connect(&mut self, key: &FlowKey) {
-        let asked = Asked::new(key, Tick(self.picks.len() as u32));
+    fn connect(&mut self, syn: &Syn) {
+        let now = Tick(self.picks.len() as u32);
+        let asked = syn.asked::<u32>(now).or_else(|| syn.asked::<u128>(now)).expect("a family");
         let pick = self.scheduler.schedule(&self.service, &asked, &self.counts);
         let pick = pick.map(|at| &self.service.dests[at]);
         if let Some(dest) = pick {
@@ -101,21 +114,27 @@ impl Replay {
     }
 }
 
-/// The flow of a client's first packet to the service: of a frame sent on port c with SYN alone.
-fn syn(step: &Value) -> Option<FlowKey> {
+/// A client's first packet: both ends, addresses first.
+struct Syn(IpAddr, IpAddr, u16, u16);
+
+impl Syn {
+    /// What a scheduler is asked, if the packet is of this family.
+    fn asked<A: Address>(&self, now: Tick) -> Option<Asked> {
+        let &Syn(src, dst, sport, dport) = self;
+        let key = FlowKey { src: A::of(src)?, dst: A::of(dst)?, sport, dport, proto: 6 };
+        Some(Asked::new(&key, now))
+    }
+}
+
+/// The client's first packet to the service: a frame sent on port c with SYN alone.
+fn syn(step: &Value) -> Option<Syn> {
     let is_sent = step["op"] == "send" && step["port"] == "c";
     let desc = step["desc"].as_str().filter(|desc| is_sent && desc.contains(" S seq"))?;
     let mut ends = desc.split(' ').filter_map(|word| word.split_once('>')).skip(1);
     let (src, dst) = ends.next()?;
     let (sport, dport) = ends.next()?;
-    let address = |text: &str| text.parse::<Ipv4Addr>().unwrap().into();
-    Some(FlowKey {
-        src: address(src),
-        dst: address(dst),
-        sport: sport.parse().unwrap(),
-        dport: dport.parse().unwrap(),
-        proto: 6,
-    })
+    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    Some(Syn(address(src), address(dst), sport.parse().unwrap(), dport.parse().unwrap()))
 }
 
 fn replay(path: &Path) {
@@ -128,7 +147,7 @@ fn replay(path: &Path) {
                 replay = Some(Replay::new(args, name.ends_with("close3")));
             }
             (Some(args), Some(replay)) if args.contains(" -r ") => replay.apply(args),
-            (_, Some(replay)) => syn(step).iter().for_each(|key| replay.connect(key)),
+            (_, Some(replay)) => syn(step).iter().for_each(|syn| replay.connect(syn)),
             _ => {}
         }
     }

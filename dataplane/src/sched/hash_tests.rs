@@ -2,7 +2,7 @@
 
 use super::tests::{Counts, of_kind, overload, with_thresholds};
 use super::*;
-use crate::address::Family;
+use crate::address::{Address, Family};
 use crate::service::example::dest;
 use crate::siphash::hsiphash;
 
@@ -11,7 +11,7 @@ fn service_of(scheduling: impl Into<Scheduling>, dests: Vec<Dest>) -> Service {
     Service::new(id, key, scheduling, dests)
 }
 
-fn pick(service: &Service, key: &FlowKey) -> Option<usize> {
+fn pick<A: Address>(service: &Service, key: &FlowKey<A>) -> Option<usize> {
     let asked = Asked::new(key, Tick(0));
     Scheduler::new(service, WorkerId(0)).schedule(service, &asked, &Counts::default())
 }
@@ -210,4 +210,49 @@ fn quiescing_a_destination_leaves_the_table_of_mh_as_it_was() {
     dests[1].last_weight = 0;
     let never_weighed = Buckets::new(SchedulerKind::Mh, Family::V4, &dests);
     assert!(!never_weighed.places().contains(&1));
+}
+
+/// An IPv6 address whose words come to `folded`.
+fn unfolded(folded: u32, rng: &mut fastrand::Rng) -> u128 {
+    let words = [rng.u32(..), rng.u32(..), rng.u32(..)];
+    let last = words.iter().fold(folded, |last, word| last ^ word);
+    words.into_iter().chain([last]).fold(0, |address, word| address << 32 | u128::from(word))
+}
+
+fn unfolded_dests(dests: &[Dest], rng: &mut fastrand::Rng) -> Vec<Dest> {
+    let rip = |dest: &Dest| u32::of(dest.rip).expect("an IPv4 destination");
+    dests.iter().map(|dest| Dest { rip: unfolded(rip(dest), rng).ip(), ..dest.clone() }).collect()
+}
+
+#[test]
+fn ipv6_hashes_by_its_words_added_without_carry() {
+    for kind in [SchedulerKind::Dh, SchedulerKind::Sh, SchedulerKind::Mh] {
+        let mut rng = fastrand::Rng::with_seed(11);
+        let flags = SchedFlags::PORT | SchedFlags::FALLBACK;
+        let v4 = service_of(Scheduling { kind, flags }, random_dests(&mut rng));
+        let dests = unfolded_dests(&v4.dests, &mut rng);
+        let buckets = Buckets::new(kind, Family::V6, &dests);
+        assert_eq!(buckets.places(), v4.buckets.places(), "{kind:?}");
+        let v6 = Service { dests, buckets, ..v4.clone() };
+        for _ in 0..100 {
+            let FlowKey { src, dst, sport, dport, proto } = random_key(&mut rng);
+            let (wide_src, wide_dst) = (unfolded(src, &mut rng), unfolded(dst, &mut rng));
+            let narrow = FlowKey { src, dst, sport, dport, proto };
+            let wide = FlowKey { src: wide_src, dst: wide_dst, sport, dport, proto };
+            assert_eq!(pick(&v6, &wide), pick(&v4, &narrow), "{kind:?} {wide:?}");
+        }
+    }
+}
+
+/// The kernel hashes a destination as an address of the service's family (`ip_vs_mh_permutate`).
+#[test]
+fn of_an_ipv6_destination_behind_an_ipv4_address_mh_knows_the_first_word() {
+    let mut rng = fastrand::Rng::with_seed(12);
+    let v4 = of_kind(SchedulerKind::Mh, &[3, 1, 2]);
+    let dests = v4.dests.iter().map(|dest| {
+        let first = u32::of(dest.rip).expect("an IPv4 destination");
+        Dest { rip: (u128::from(first) << 96 | u128::from(rng.u64(..))).ip(), ..dest.clone() }
+    });
+    let mixed = Buckets::new(SchedulerKind::Mh, Family::V4, &dests.collect::<Vec<_>>());
+    assert_eq!(mixed.places(), v4.buckets.places());
 }
