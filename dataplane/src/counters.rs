@@ -25,6 +25,8 @@ pub struct WorkerCounters {
     pub conns: AtomicU64,
     /// Conns dropped half-open to make room (the rule for a full table).
     pub evicted: AtomicU64,
+    /// Entries that `drop_entry` dropped.
+    pub dropped_entries: AtomicU64,
     /// Generation of the service table in use.
     pub generation: AtomicU64,
     /// Turns of the loop: standing still means a stall.
@@ -143,6 +145,7 @@ impl WorkerCounters {
             dests: std::iter::repeat_with(DestCounters::default).take(MAX_DESTS).collect(),
             conns: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
+            dropped_entries: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             turns: AtomicU64::new(0),
             idle_turns: AtomicU64::new(0),

@@ -137,9 +137,8 @@ impl<A: Address> FragmentHeaders<A> {
 pub enum Content<A> {
     /// A whole packet of a protocol with ports.
     Flow(Headers<A>),
-    /// One of TCP, UDP or SCTP whose header ends after the ports, so `event` is 0: IPVS counts such a
-    /// packet for the conn it belongs to and then drops it; it never opens one.
-    /// [`DropReason::BadL4Header`].
+    /// One of TCP, UDP or SCTP that ends after the ports and within the header, so `event` is 0: it
+    /// never opens a conn, but may belong to one.
     CutFlow(Headers<A>),
     /// AH or ESP, which ride on the conn of their key exchange: `key` is that of ISAKMP between the
     /// same ends, UDP from port 500 to port 500 (`ip_vs_proto_ah_esp.c`). In IPv6 ESP alone: there AH

@@ -85,6 +85,8 @@ named_enum! {
         NoConn = "no_conn",
         /// No destination available; the client gets port-unreachable.
         NoDestination = "no_destination",
+        /// Would have begun a conn, but the lot of `drop_packet` fell on it.
+        DropPacket = "drop_packet",
         /// The conn's destination was removed.
         DestinationRemoved = "destination_removed",
         /// No Call-ID in a first packet to a service that tells clients apart by it.

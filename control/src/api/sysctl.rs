@@ -10,6 +10,7 @@ pub const SUPPORTED: &[(&str, i64, i64)] = &[
     ("expire_quiescent_template", 0, 1),
     ("nat_icmp_send", 0, 1),
     ("pmtu_disc", 0, 1),
+    ("sloppy_sctp", 0, 1),
     ("sloppy_tcp", 0, 1),
 ];
 

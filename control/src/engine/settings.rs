@@ -63,6 +63,7 @@ impl Sysctls {
             "nat_icmp_send" => settings.nat_icmp_send = value != 0,
             "expire_quiescent_template" => settings.expire_quiescent_template = value != 0,
             "pmtu_disc" => settings.pmtu_disc = value != 0,
+            "sloppy_sctp" => settings.sloppy_sctp = value != 0,
             "sloppy_tcp" => settings.sloppy_tcp = value != 0,
             _ => return false,
         }
@@ -79,6 +80,7 @@ impl Sysctls {
             ("nat_icmp_send", i64::from(settings.nat_icmp_send)),
             ("expire_quiescent_template", i64::from(settings.expire_quiescent_template)),
             ("pmtu_disc", i64::from(settings.pmtu_disc)),
+            ("sloppy_sctp", i64::from(settings.sloppy_sctp)),
             ("sloppy_tcp", i64::from(settings.sloppy_tcp)),
         ];
         let row = |(key, value): (&str, i64)| Sysctl { key: key.into(), value: value.to_string() };

@@ -88,6 +88,8 @@ pub fn worker(counters: &Arc<WorkerCounters>) -> Value {
     let Value::Object(mut object) = packets(&tally) else { return Value::Null };
     object.insert("conns".into(), counters.conns.load(Relaxed).into());
     object.insert("evicted".into(), counters.evicted.load(Relaxed).into());
+    let dropped_entries = counters.dropped_entries.load(Relaxed);
+    object.insert("dropped_entries".into(), dropped_entries.into());
     object.insert("generation".into(), counters.generation.load(Relaxed).into());
     object.insert("turns".into(), counters.turns.load(Relaxed).into());
     object.insert("idle_turns".into(), counters.idle_turns.load(Relaxed).into());

@@ -3,9 +3,7 @@
 
 use crate::api::protocol::{ApiError, ErrorCode};
 use crate::rules::{RealServer, Rules, VirtualService};
-use dataplane::flow::protocol;
 use dataplane::forward::tunnel::Encap;
-use dataplane::service::ServiceKey;
 
 /// That nothing of these rules is beyond the data path.
 ///
@@ -22,11 +20,7 @@ pub fn check(rules: &Rules) -> Result<(), ApiError> {
 }
 
 fn lacking(service: &VirtualService) -> Option<&'static str> {
-    let is_sctp =
-        matches!(service.key, ServiceKey::Address { proto, .. } if proto == protocol::SCTP);
-    let rows = [(is_sctp, "SCTP")];
-    let of_service = rows.iter().find(|row| row.0).map(|row| row.1);
-    of_service.or_else(|| service.real_servers.iter().find_map(lacking_server))
+    service.real_servers.iter().find_map(lacking_server)
 }
 
 fn lacking_server(server: &RealServer) -> Option<&'static str> {

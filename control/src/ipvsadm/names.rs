@@ -99,11 +99,13 @@ mod tests {
     #[test]
     fn names_come_from_the_files_and_numbers_stay_where_there_is_none() {
         let names = Names::parse(
-            "http 80/tcp www # web\ndomain 53/udp\nweird 1/sctp\n",
+            "http 80/tcp www # web\ndomain 53/udp\nm3ua 2905/sctp\nweird 1/dccp\n",
             "# hosts\n10.0.0.100 vip.example.org vip\n::1 localhost\n",
         );
         assert_eq!(names.port_of("www", 6), Some(80));
         assert_eq!(names.port_of("http", 17), None);
+        assert_eq!(names.port_of("m3ua", 132), Some(2905));
+        assert_eq!(names.port_of("weird", 33), None);
         assert_eq!(names.endpoint(v4(0x0a00_0064), 80, 6), "vip.example.org:http");
         assert_eq!(names.endpoint(v4(0x0a00_0065), 80, 17), "10.0.0.101:80");
         assert_eq!(Names::none().endpoint(v4(0x0a00_0064), 80, 6), "10.0.0.100:80");

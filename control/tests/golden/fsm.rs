@@ -1,4 +1,4 @@
-//! The maps of `fsm_*`: what conn there is after every sequence of segments.
+//! The maps of `fsm_*`: what conn there is after every sequence of segments, or of chunks.
 
 use crate::bench::{Bench, Setup};
 use crate::replay::tagged;
@@ -6,8 +6,9 @@ use crate::trace::topology::{CLIENT_ROUTER_MAC, DIRECTOR_MAC, VIP, real_server};
 use crate::trace::{Entries, Golden, Step};
 use control::api::protocol::ConnRow;
 use dataplane::address::Address;
+use dataplane::flow::protocol;
 use dataplane::testing::Frame;
-use dataplane::wire::tcp::flags;
+use dataplane::wire::{sctp, tcp::flags};
 
 const CLIENT: u32 = 0xac10_0001;
 
@@ -19,17 +20,20 @@ const FIRST_PORT: u16 = 1001;
 pub fn differences(golden: &Golden, setup: &Setup) -> String {
     let mut bench = Bench::new(setup, golden.server_mtu());
     for step in &golden.steps {
-        if let Step::Ipvsadm { args, rc, .. } = step {
-            assert_eq!(bench.ipvsadm(args).0, *rc, "{args}");
+        match step {
+            Step::Ipvsadm { args, rc, .. } => assert_eq!(bench.ipvsadm(args).0, *rc, "{args}"),
+            Step::Sysctl { key, value } => bench.sysctl(key, value).expect("a sysctl"),
+            _ => {}
         }
     }
+    let proto = if golden.name.starts_with("fsm_sctp") { protocol::SCTP } else { protocol::TCP };
     let sequences: Vec<Vec<&str>> =
         golden.states.keys().map(|sequence| sequence.split(' ').collect()).collect();
     let longest = sequences.iter().map(Vec::len).max().expect("sequences");
     for place in 0..longest {
         for (sequence, port) in sequences.iter().zip(FIRST_PORT..) {
             if let Some(event) = sequence.get(place) {
-                let (side, frame) = segment(event, port);
+                let (side, frame) = frame(proto, event, port);
                 bench.feed(side, &tagged(&frame, setup.vlan));
             }
         }
@@ -41,23 +45,45 @@ pub fn differences(golden: &Golden, setup: &Setup) -> String {
         .collect()
 }
 
-/// The frame of an event: `c` or `s` for its sender, then S, A, F or R.
-fn segment(event: &str, port: u16) -> (usize, Vec<u8>) {
+/// The frame of an event: `c` or `s` for its sender, then the letter of a segment or chunk.
+fn frame(proto: u8, event: &str, port: u16) -> (usize, Vec<u8>) {
     let (server, server_mac) = real_server(1);
     let (side, letter) = event.split_at(1);
-    let flags = match (side, letter) {
-        ("c", "S") => flags::SYN,
-        ("s", "S") => flags::SYN | flags::ACK,
+    let (side, from, to, macs) = match side {
+        "c" => (0, (CLIENT, port), (VIP, 80), (DIRECTOR_MAC[0], CLIENT_ROUTER_MAC)),
+        _ => (1, (server, 80), (CLIENT, port), (DIRECTOR_MAC[1], server_mac)),
+    };
+    let frame = match proto {
+        protocol::TCP => Frame::tcp(from.0, from.1, to.0, to.1).flags(flags_of(side, letter)),
+        _ => Frame::raw(from.0, to.0, proto, &association(from.1, to.1, chunk_of(letter))),
+    };
+    (side, frame.macs(macs.0, macs.1).build())
+}
+
+/// TCP's flags, S, A, F or R.
+fn flags_of(side: usize, letter: &str) -> u8 {
+    match (side, letter) {
+        (0, "S") => flags::SYN,
+        (_, "S") => flags::SYN | flags::ACK,
         (_, "A") => flags::ACK,
         (_, "F") => flags::FIN | flags::ACK,
         (_, "R") => flags::RST,
-        _ => panic!("no event is called {event}"),
-    };
-    let (side, frame, destination, source) = match side {
-        "c" => (0, Frame::tcp(CLIENT, port, VIP, 80), DIRECTOR_MAC[0], CLIENT_ROUTER_MAC),
-        _ => (1, Frame::tcp(server, 80, CLIENT, port), DIRECTOR_MAC[1], server_mac),
-    };
-    (side, frame.flags(flags).macs(destination, source).build())
+        _ => panic!("no segment is called {letter}"),
+    }
+}
+
+/// The type of SCTP's one chunk, in the words of the recording.
+fn chunk_of(letter: &str) -> u8 {
+    const LETTERS: &str = "DIi   RWwXEe  C";
+    LETTERS.find(letter).unwrap_or_else(|| panic!("no chunk is called {letter}")) as u8
+}
+
+/// An SCTP packet of one chunk of 16 bytes.
+fn association(sport: u16, dport: u16, kind: u8) -> Vec<u8> {
+    let ports = [sport.to_be_bytes(), dport.to_be_bytes()].concat();
+    let mut packet = [&ports[..], &[0, 0, 0, 1, 0, 0, 0, 0], &[kind, 0, 0, 16], &[0; 12]].concat();
+    sctp::write_checksum(&mut packet);
+    packet
 }
 
 fn difference(conns: &[ConnRow], name: &str, entries: &Entries, port: u16) -> String {

@@ -26,17 +26,18 @@ pub fn differences(args: &str, recorded: &[String], ours: &str, skip: &Skip) -> 
 
 /// Whether a line is of a conn or template whose time is over within a second.
 fn is_last_second(line: &str) -> bool {
-    line.get(4..9) == Some("00:00") && mask(line) != line
+    line.split_whitespace().nth(1) == Some("00:00") && mask(line) != line
 }
 
 /// A line without the expiry of a conn.
 fn mask(line: &str) -> String {
-    let conn = ["TCP ", "UDP ", "IP  "].iter().any(|proto| line.starts_with(proto));
-    match line.as_bytes() {
-        [_, _, _, b' ', m1, m2, b':', s1, s2, ..]
-            if conn && [m1, m2, s1, s2].iter().all(|digit| digit.is_ascii_digit()) =>
-        {
-            format!("{}MM:SS{}", &line[..4], &line[9..])
+    let conn = ["TCP ", "UDP ", "IP  ", "SCTP "].into_iter().find(|proto| line.starts_with(proto));
+    let Some((proto, rest)) = conn.map(|proto| line.split_at(proto.len())) else {
+        return line.to_owned();
+    };
+    match rest.as_bytes() {
+        [m1, m2, b':', s1, s2, ..] if [m1, m2, s1, s2].iter().all(|it| it.is_ascii_digit()) => {
+            format!("{proto}MM:SS{}", &rest[5..])
         }
         _ => line.to_owned(),
     }

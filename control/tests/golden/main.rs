@@ -142,14 +142,35 @@ fn icmp_errors_about_conns_follow_the_flow_as_the_kernels_do() {
 }
 
 #[test]
-fn tcp_states_and_timeouts_are_the_kernels_after_every_sequence_of_segments() {
+fn sctp_forwards_as_the_kernel_does() {
+    let seen = replay_with_workers(&["nat_sctp", "dr_sctp"]);
+    assert_eq!(seen.traces, 5);
+    assert!(seen.frames > 80 && seen.listings > 8, "{seen:?}");
+    let mut expected = [0; Answer::COUNT];
+    expected[Answer::Unreachable as usize] = 26;
+    expected[Answer::Routed as usize] = 5;
+    assert_eq!(seen.by_linux, expected, "what begins no association, or ends before its ports");
+}
+
+#[test]
+fn headers_that_are_cut_or_lie_go_as_the_kernels_do() {
+    let seen = replay_with_workers(&["nat_cut", "dr_cut", "tun_cut"]);
+    assert_eq!(seen.traces, 3);
+    assert!(seen.frames > 200 && seen.listings > 10, "{seen:?}");
+    let mut expected = [0; Answer::COUNT];
+    expected[Answer::Routed as usize] = 4;
+    assert_eq!(seen.by_linux, expected, "replies that end before their ports");
+}
+
+#[test]
+fn states_and_timeouts_are_the_kernels_after_every_sequence_of_segments_or_chunks() {
     let mut sequences = 0;
-    for path in kept("fsm_tcp_") {
+    for path in kept("fsm_") {
         let golden = Golden::load(&path).expect("a trace");
         for setup in SETUPS.into_iter().chain([THREE_WORKERS]) {
             assert_eq!(fsm::differences(&golden, &setup), "", "{} with {setup:?}", golden.name);
         }
         sequences += golden.states.len();
     }
-    assert_eq!(sequences, 585 + 341 + 85);
+    assert_eq!(sequences, 585 + 341 + 85 + 292 + 27 + 421 + 1111);
 }

@@ -1,8 +1,8 @@
 //! One connection: 64 bytes, one cache line, everything that forwarding its packets needs.
 
-use crate::flow::{Direction, FlowKey, protocol};
+use crate::flow::{Direction, FlowKey};
 use crate::ids::{DestId, NextHopId};
-use crate::proto::tcp;
+use crate::proto;
 use crate::service::ForwardingMethod;
 use crate::time::Tick;
 use bytemuck::{Pod, Zeroable};
@@ -171,10 +171,10 @@ impl Conn {
         now.since(self.last_seen) >= self.timeout
     }
 
-    /// A TCP conn whose client has not answered yet, as every one of a SYN flood.
+    /// A conn whose client has not answered yet, as every one of a flood of SYNs or INITs.
     #[inline]
     pub fn is_half_open(&self) -> bool {
-        self.proto == protocol::TCP && self.state == tcp::state::SYN_RECV
+        proto::is_half_open(self.proto, self.state)
     }
 
     /// The entry of its second line, if it has one.
@@ -244,6 +244,7 @@ impl Conn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::protocol;
 
     fn replies(method: ForwardingMethod) -> ConnFlags {
         let replies = ConnFlags::of_method(method).has_replies();

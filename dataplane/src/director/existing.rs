@@ -10,13 +10,9 @@ use crate::forward::{self, masq};
 use crate::ids::DestId;
 use crate::io::{Packet, Pool};
 use crate::parse::Headers;
-use crate::proto::{
-    self,
-    tcp::{self, Side, state},
-};
+use crate::proto::{self, Side, tcp::state};
 use crate::template::ChildEnd;
 use crate::verdict::{DropReason, PuntClass, Verdict};
-use crate::wire::tcp::flags;
 
 /// Whether a conn that a client's packet hit may take it (`ip_vs_in_hook`, `ip_vs_core.c`).
 enum Standing {
@@ -38,7 +34,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out: &mut Outbox<P>,
     ) -> Verdict {
         match self.standing(id, &flow.headers) {
-            Standing::Good if flow.shape == Shape::Cut => self.count_cut(flow, id),
+            Standing::Good if flow.shape == Shape::Cut => self.inbound_cut(packet, flow, id, out),
             Standing::Good => self.follow(packet, flow, id, out),
             Standing::DestinationGone => Verdict::Drop(DropReason::DestinationRemoved),
             Standing::Over => {
@@ -58,8 +54,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     fn standing<A>(&self, id: ConnId, headers: &Headers<A>) -> Standing {
         let conn = self.conns.get(id);
         let services = &self.tables.services;
-        let syn = headers.key.proto == protocol::TCP && headers.event & flags::SYN != 0;
-        if syn && (self.is_quiesced(conn) || self.is_reusable(id)) {
+        let is_new = proto::is_new_conn(headers.key.proto, headers.event);
+        if is_new && (self.is_quiesced(conn) || self.is_reusable(id)) {
             return Standing::Over;
         }
         match services.is_present(conn.dest) {
@@ -72,21 +68,21 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
     }
 
-    /// Whether a SYN leaves the conn because its destination takes no new ones.
+    /// Whether a SYN or INIT leaves the conn because its destination takes no new ones.
     fn is_quiesced(&self, conn: &Conn) -> bool {
         let services = &self.tables.services;
         services.settings.expire_nodest_conn
             && services.dest(conn.dest).is_some_and(|dest| dest.weight == 0)
     }
 
-    /// Whether a SYN on the conn's tuple begins another one (`conn_reuse_mode`,
+    /// Whether a SYN or INIT on the conn's tuple begins another one (`conn_reuse_mode`,
     /// `is_new_conn_expected` in `ip_vs_core.c`): never that of a template's child.
     fn is_reusable(&self, id: ConnId) -> bool {
         let conn = self.conns.get(id);
         let mode = self.tables.services.settings.conn_reuse_mode;
-        let closed = matches!(conn.state, state::TIME_WAIT | state::CLOSE)
+        let closed = proto::is_closed(conn.proto, conn.state)
             || mode & 2 != 0
-                && conn.state == state::FIN_WAIT
+                && (conn.proto, conn.state) == (protocol::TCP, state::FIN_WAIT)
                 && conn.flags.contains(ConnFlags::NOOUTPUT);
         mode != 0 && closed && self.template_of(id).is_none()
     }
@@ -106,18 +102,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// Counts a client's packet; says whether only the client's side of the conn is seen.
-    fn count_inbound<A: FlowFamily>(&mut self, flow: &Flow<A>, id: ConnId) -> bool {
+    pub(super) fn count_inbound<A: FlowFamily>(&mut self, flow: &Flow<A>, id: ConnId) -> bool {
         let conn = self.conns.get_mut(id);
         conn.in_packets = conn.in_packets.wrapping_add(1);
         self.accounts.counters().dest(conn.dest).inbound(flow.counted_len());
         conn.flags.contains(ConnFlags::NOOUTPUT)
-    }
-
-    /// A packet whose TCP or UDP header is cut: IPVS counts it, then cannot read it.
-    #[cold]
-    fn count_cut<A: FlowFamily>(&mut self, flow: &Flow<A>, id: ConnId) -> Verdict {
-        self.count_inbound(flow, id);
-        Verdict::Drop(DropReason::BadL4Header)
     }
 
     /// State, timestamp and timeout of a conn after a packet from `side`.
@@ -125,11 +114,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     pub(super) fn track<A>(&mut self, id: ConnId, headers: &Headers<A>, side: Side) {
         let conn = self.conns.get_mut(id);
         let proto = headers.key.proto;
-        let mut state = conn.state;
-        if proto == protocol::TCP {
-            state = tcp::next(conn.state, side, headers.event, false);
-        }
-        conn.timeout = self.tables.services.settings.timeouts.timeout(proto, state);
+        let settings = &self.tables.services.settings;
+        let state = proto::next(proto, conn.state, side, headers.event, settings.secure_tcp);
+        conn.timeout = settings.timeouts.timeout(proto, state);
         conn.last_seen = self.now;
         if state != conn.state {
             self.turn(id, state);
@@ -166,8 +153,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let headers = &flow.headers;
         let Some(hop) = self.hop_to(headers.key.dst) else { return Verdict::Punt(PuntClass::Rest) };
         let fits = forward::fits(headers.ip_len, hop.mtu);
-        if forward::expires(headers) || headers.df && !fits || flow.shape == Shape::Cut {
+        if forward::expires(headers) || headers.df && !fits {
             return Verdict::Punt(PuntClass::Rest);
+        }
+        if flow.shape == Shape::Cut {
+            return self.outbound_cut(id);
         }
         self.track(id, headers, Side::Output);
         if headers.key.proto == protocol::UDP && self.conns.side(id).is_some() {

@@ -60,7 +60,7 @@ pub(super) enum Aside {
 pub(super) enum Shape {
     /// All headers.
     Whole,
-    /// A header that ends after the ports: for a conn that exists it is counted, then dropped.
+    /// A header that ends after the ports: see [`super::cut`].
     Cut,
     /// AH or ESP, which ride on the conn of their key exchange.
     Riding,

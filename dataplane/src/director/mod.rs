@@ -8,6 +8,8 @@
 
 mod accounts;
 mod attached;
+mod cut;
+mod defence;
 mod existing;
 mod family;
 mod flush;
@@ -46,6 +48,7 @@ use crate::template::{ChildEnd, Sweeper, TemplateStore};
 use crate::time::Tick;
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use crossbeam::queue::ArrayQueue;
+use defence::Defence;
 use flush::Flush;
 use fragments::Fragments;
 use lane::{Aside, Fate, Flow, Lane, Lanes};
@@ -90,6 +93,7 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     local_ports: LocalPorts,
     held: Held<P>,
     fragments: Fragments<P>,
+    defence: Defence,
     pool: L,
     now: Tick,
     ip_ids: IpIds,
@@ -116,6 +120,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             local_ports: LocalPorts::new(),
             held: Held::new(),
             fragments,
+            defence: Defence::new(setup.worker),
             pool: setup.pool,
             now: Tick::default(),
             ip_ids: IpIds(setup.ip_id),
@@ -325,9 +330,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         self.fragments.cache.expire(now, budget);
     }
 
-    /// Lets held packets go, or drops them when they have waited too long, and ends templates.
+    /// Lets held packets go, or drops them when they have waited too long, defends against floods and
+    /// ends templates.
     pub fn housekeep(&mut self, now: Tick, out: &mut Outbox<P>) {
         self.now = now;
+        self.defend();
         self.release_held(out);
         self.flush_removed();
         self.sweeper.sweep(self.accounts.templates(), now, TEMPLATE_BATCH);

@@ -7,13 +7,12 @@ use crate::flow::{port, protocol};
 use crate::forward::masq;
 use crate::io::{Packet, Pool};
 use crate::parse::Headers;
-use crate::proto::tcp::state;
+use crate::proto::{self, Opening, tcp::state};
 use crate::punt;
 use crate::sched::Asked;
 use crate::service::{Dest, ForwardingMethod, ServiceKey};
 use crate::template::TemplateId;
 use crate::verdict::{DropReason, PuntClass, Verdict};
-use crate::wire::tcp::flags;
 
 /// What a conn is to be made to. It counts for the destination, and is a child of the template.
 pub(super) struct Chosen {
@@ -42,10 +41,20 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             Shape::Cut => return Verdict::Drop(DropReason::BadL4Header),
             Shape::Riding => return Verdict::Punt(PuntClass::Rest),
         }
+        let opening = self.opening(headers);
+        if opening == Opening::Drop {
+            return Verdict::Drop(DropReason::BadL4Header);
+        }
         let Some(index) = self.tables.services.lookup(&headers.key) else {
             return self.stray(packet, headers, out);
         };
-        if !self.may_begin(headers) {
+        if opening == Opening::Leave {
+            return self.punt_flow(headers);
+        }
+        if self.defence.refuses(self.tables.services.settings.drop_packet) {
+            return Verdict::Drop(DropReason::DropPacket);
+        }
+        if headers.key.sport == port::FTP_DATA {
             return self.punt_flow(headers);
         }
         let service = self.tables.services.service(index);
@@ -112,15 +121,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         Verdict::Punt(if to_vip { PuntClass::Rest } else { punt::class_of_flow(headers) })
     }
 
-    /// Whether a packet may begin a conn: not from FTP's data port; TCP wants SYN without RST, or
-    /// with `sloppy_tcp` anything but RST (`tcp_conn_schedule`, `ip_vs_proto_tcp.c`).
-    fn may_begin<A>(&self, headers: &Headers<A>) -> bool {
-        let with = headers.event;
-        let opens = || {
-            with & flags::RST == 0
-                && (with & flags::SYN != 0 || self.tables.services.settings.sloppy_tcp)
-        };
-        headers.key.sport != port::FTP_DATA && (headers.key.proto != protocol::TCP || opens())
+    /// Whether a packet may begin a conn by its protocol's rule, or what becomes of it otherwise.
+    fn opening<A>(&self, headers: &Headers<A>) -> Opening {
+        let proto = headers.key.proto;
+        proto::opening(proto, headers.event, self.tables.services.settings.is_sloppy(proto))
     }
 
     /// Makes the conn; those that gave way to it are off the books.

@@ -112,13 +112,13 @@ mod tests {
 
     #[test]
     fn packets_equal_the_kernels_and_those_of_a_changed_port_are_all_right() {
-        assert_eq!(replay("leaf/nat_sctp", 8080), (15, 2, 0));
-        assert_eq!(replay("leaf/nat_sctp_v6", 8080), (8, 2, 0));
-        assert_eq!(replay("leaf/nat_sctp_edges", 8080), (76, 8, 0));
+        assert_eq!(replay("nat_sctp", 8080), (15, 2, 0));
+        assert_eq!(replay("nat_sctp_v6", 8080), (8, 2, 0));
+        assert_eq!(replay("nat_sctp_edges", 8080), (76, 8, 0));
     }
 
     #[test]
     fn packets_of_an_unchanged_port_equal_the_kernels_and_wrong_ones_stay_wrong() {
-        assert_eq!(replay("leaf/nat_sctp_same_port", 80), (14, 2, 2));
+        assert_eq!(replay("nat_sctp_same_port", 80), (14, 2, 2));
     }
 }

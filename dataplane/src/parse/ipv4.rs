@@ -4,7 +4,7 @@ use super::l4::{Front, rides};
 use super::{Content, FragmentHeaders, Headers, Parsed, icmp};
 use crate::flow::{FlowKey, protocol};
 use crate::punt;
-use crate::verdict::DropReason;
+use crate::verdict::{DropReason, PuntClass};
 use crate::wire::ethernet::Link;
 use crate::wire::{be16, ipv4};
 
@@ -25,9 +25,9 @@ pub(super) fn parse(frame: &[u8], link: Link) -> Parsed {
     }
     match head[ipv4::PROTOCOL] {
         proto if protocol::has_ports(proto) => match Front::of(proto, l4) {
-            Ok(front) if front.cut => Parsed::V4(Content::CutFlow(place.headers(proto, &front))),
-            Ok(front) => Parsed::V4(Content::Flow(place.headers(proto, &front))),
-            Err(reason) => Parsed::Drop(reason),
+            Some(front) if front.cut => Parsed::V4(Content::CutFlow(place.headers(proto, &front))),
+            Some(front) => Parsed::V4(Content::Flow(place.headers(proto, &front))),
+            None => Parsed::Other(PuntClass::Rest, link.vlan),
         },
         protocol::ICMP => match icmp::parse(ip, header_len, link) {
             Ok(message) => Parsed::V4(Content::Icmp(message)),

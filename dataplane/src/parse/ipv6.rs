@@ -4,7 +4,7 @@ use super::l4::{Front, rides};
 use super::{Content, FragmentHeaders, Headers, Parsed, icmpv6};
 use crate::flow::{FlowKey, protocol};
 use crate::punt;
-use crate::verdict::DropReason;
+use crate::verdict::{DropReason, PuntClass};
 use crate::wire::ethernet::Link;
 use crate::wire::ipv6::{self, Chain, ChainError};
 
@@ -24,9 +24,9 @@ pub(super) fn parse(frame: &[u8], link: Link) -> Parsed {
     }
     match chain.proto {
         proto if protocol::has_ports(proto) => match Front::of(proto, l4) {
-            Ok(front) if front.cut => Parsed::V6(Content::CutFlow(place.headers(proto, &front))),
-            Ok(front) => Parsed::V6(Content::Flow(place.headers(proto, &front))),
-            Err(reason) => Parsed::Drop(reason),
+            Some(front) if front.cut => Parsed::V6(Content::CutFlow(place.headers(proto, &front))),
+            Some(front) => Parsed::V6(Content::Flow(place.headers(proto, &front))),
+            None => Parsed::Other(PuntClass::Rest, link.vlan),
         },
         protocol::ICMPV6 => icmpv6::parse(&place.headers(protocol::ICMPV6, &Front::NONE), l4),
         proto if rides::<u128>(proto) => {

@@ -3,22 +3,12 @@
 use crate::address::{Address, Family};
 use crate::flow::protocol;
 use crate::proto::sctp::Event;
-use crate::verdict::DropReason;
 use crate::wire::{be16, sctp, tcp, udp};
 
 /// Bytes of the ports, which TCP, UDP and SCTP begin with.
 pub(super) const PORTS_LEN: usize = 4;
 /// The port of ISAKMP (RFC 2408), at both ends.
 const ISAKMP: u16 = 500;
-
-/// What is wrong with an L4 header.
-#[derive(Clone, Copy)]
-enum Broken {
-    /// The packet ends before it does.
-    Cut,
-    /// Its own length cannot be.
-    Lying,
-}
 
 /// What the front of an L4 part tells.
 #[derive(Clone, Copy)]
@@ -37,20 +27,16 @@ impl Front {
     /// Of AH and ESP: the flow is that of their key exchange.
     pub(super) const RIDING: Front = Front { sport: ISAKMP, dport: ISAKMP, ..Front::NONE };
 
-    /// Of a whole packet of a protocol with ports.
+    /// Of a whole packet of a protocol with ports; `None` if it ends before them. The length that a
+    /// header gives of itself is its receiver's matter: IPVS looks at none.
     #[inline]
-    pub(super) fn of(proto: u8, l4: &[u8]) -> Result<Front, DropReason> {
+    pub(super) fn of(proto: u8, l4: &[u8]) -> Option<Front> {
         let event = match proto {
-            protocol::TCP => tcp_flags(l4),
-            protocol::UDP => udp(l4),
-            _ => sctp_event(l4),
+            protocol::TCP => l4.get(..tcp::MIN_LEN).map(|head| head[tcp::FLAGS]),
+            protocol::UDP => l4.get(..udp::HEADER_LEN).map(|_| 0),
+            _ => l4.get(..sctp::HEADER_LEN).map(|_| Event::of(l4) as u8),
         };
-        let ports = l4.first_chunk().ok_or(DropReason::BadL4Header)?;
-        match event {
-            Ok(event) => Ok(Front::with(ports, event, false)),
-            Err(Broken::Cut) => Ok(Front::with(ports, 0, true)),
-            Err(Broken::Lying) => Err(DropReason::BadL4Header),
-        }
+        Some(Front::with(l4.first_chunk()?, event.unwrap_or(0), event.is_none()))
     }
 
     /// Of a first fragment, which may be cut within its L4 header, or before.
@@ -73,32 +59,4 @@ impl Front {
 /// an extension header, behind which the flow shows.
 pub(super) fn rides<A: Address>(proto: u8) -> bool {
     proto == protocol::ESP || proto == protocol::AH && A::FAMILY == Family::V4
-}
-
-/// The flags of a TCP packet.
-fn tcp_flags(l4: &[u8]) -> Result<u8, Broken> {
-    let head = l4.first_chunk::<{ tcp::MIN_LEN }>().ok_or(Broken::Cut)?;
-    let header_len = tcp::header_len(head);
-    if header_len < tcp::MIN_LEN || header_len > l4.len() {
-        return Err(Broken::Lying);
-    }
-    Ok(head[tcp::FLAGS])
-}
-
-/// Nothing moves UDP's state. Bytes after the datagram are legal.
-fn udp(l4: &[u8]) -> Result<u8, Broken> {
-    let head = l4.first_chunk::<{ udp::HEADER_LEN }>().ok_or(Broken::Cut)?;
-    let len = usize::from(udp::length(head));
-    if len < udp::HEADER_LEN || len > l4.len() {
-        return Err(Broken::Lying);
-    }
-    Ok(0)
-}
-
-/// The event of an SCTP packet, whose chunks may be cut.
-fn sctp_event(l4: &[u8]) -> Result<u8, Broken> {
-    if l4.len() < sctp::HEADER_LEN {
-        return Err(Broken::Cut);
-    }
-    Ok(Event::of(l4) as u8)
 }

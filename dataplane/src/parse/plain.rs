@@ -22,10 +22,9 @@ pub(super) fn parse(frame: &[u8]) -> Option<Headers> {
     let fragment = be16(head, L3 + ipv4::FRAGMENT);
     let ip_len = usize::from(be16(head, L3 + ipv4::TOTAL_LEN));
     let proto = head[L3 + ipv4::PROTOCOL];
-    // What the L4 header says of lengths, and the least that may be.
-    let (l4_len, l4_min, event) = match proto {
-        protocol::TCP => (tcp::header_len(&head[L4..]), tcp::MIN_LEN, head[L4 + tcp::FLAGS]),
-        protocol::UDP => (usize::from(udp::length(&head[L4..])), udp::HEADER_LEN, 0),
+    let (l4_len, event) = match proto {
+        protocol::TCP => (tcp::MIN_LEN, head[L4 + tcp::FLAGS]),
+        protocol::UDP => (udp::HEADER_LEN, 0),
         _ => return None,
     };
     let (_, ip) = head.split_first_chunk::<L3>()?;
@@ -33,7 +32,6 @@ pub(super) fn parse(frame: &[u8]) -> Option<Headers> {
         && head[L3] == VERSION_AND_LEN
         && fragment & (ipv4::MF | ipv4::OFFSET_MASK) == 0
         && ip_len <= frame.len() - L3
-        && l4_len >= l4_min
         && ipv4::MIN_LEN + l4_len <= ip_len
         && checksum::is_true_20(ip.first_chunk()?);
     if !plain {

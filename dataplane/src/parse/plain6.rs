@@ -21,17 +21,15 @@ pub(super) fn parse(frame: &[u8]) -> Option<Headers<u128>> {
     let payload_len = usize::from(ipv6::payload_len(ip));
     let ip_len = ipv6::HEADER_LEN + payload_len;
     let proto = ip[ipv6::NEXT_HEADER];
-    // What the L4 header says of lengths, and the least that may be.
-    let (l4_len, l4_min, event) = match proto {
-        protocol::TCP => (tcp::header_len(&head[L4..]), tcp::MIN_LEN, head[L4 + tcp::FLAGS]),
-        protocol::UDP => (usize::from(udp::length(&head[L4..])), udp::HEADER_LEN, 0),
+    let (l4_len, event) = match proto {
+        protocol::TCP => (tcp::MIN_LEN, head[L4 + tcp::FLAGS]),
+        protocol::UDP => (udp::HEADER_LEN, 0),
         _ => return None,
     };
     let plain = be16(head, ethernet::ETHERTYPE) == ethertype::IPV6
         && ipv6::version(ip) == 6
         && ip_len <= frame.len() - L3
         && ip_len <= usize::from(u16::MAX)
-        && l4_len >= l4_min
         && l4_len <= payload_len;
     if !plain {
         return None;

@@ -1,6 +1,6 @@
 //! SCTP's states as a balancer between the ends can know them (`ip_vs_proto_sctp.c`).
 
-use super::Side;
+use super::{Opening, Side};
 use crate::time::ticks;
 use crate::wire::sctp::{chunks, kind};
 
@@ -155,20 +155,8 @@ impl Event {
     }
 }
 
-/// What becomes of a packet that belongs to no conn, before a service is looked for
-/// (`sctp_conn_schedule`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Opening {
-    /// It may begin a conn.
-    Schedule,
-    /// It is the host's own.
-    Leave,
-    /// It is dropped, whatever its destination.
-    Drop,
-}
-
 /// What becomes of a packet that belongs to no conn: INIT begins one, or with `sloppy_sctp`
-/// whatever begins with another chunk than ABORT.
+/// whatever begins with another chunk than ABORT (`sctp_conn_schedule`).
 #[inline]
 pub fn opening(event: Event, sloppy: bool) -> Opening {
     match event {

@@ -1,5 +1,6 @@
 //! TCP's states as a balancer between the ends can know them (`ip_vs_proto_tcp.c`).
 
+use super::Opening;
 pub use super::Side;
 use crate::time::ticks;
 use crate::wire::tcp::flags;
@@ -62,6 +63,14 @@ pub const DEFAULT_TIMEOUTS: [u32; STATES] = [
     ticks(120),
     ticks(120),
 ];
+
+/// What becomes of a packet that belongs to no conn: SYN without RST begins one, or with
+/// `sloppy_tcp` anything but RST (`tcp_conn_schedule`).
+#[inline]
+pub fn opening(tcp_flags: u8, sloppy: bool) -> Opening {
+    let opens = tcp_flags & flags::RST == 0 && (sloppy || tcp_flags & flags::SYN != 0);
+    if opens { Opening::Schedule } else { Opening::Leave }
+}
 
 /// The state after a packet with these flags (byte 13 of the TCP header). The first of RST, SYN,
 /// FIN, ACK that is set decides; none of them closes, and so does a number that is no state.

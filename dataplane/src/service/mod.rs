@@ -9,7 +9,7 @@ mod thresholds;
 
 pub use crate::proto::Timeouts;
 pub use fullnat::{ClientAddress, Fullnat};
-pub use table::{MarkRule, ServiceTable, Settings};
+pub use table::{DropPacket, MarkRule, ServiceTable, Settings};
 
 use self::persistence::Persistence;
 use crate::address::Family;

@@ -5,7 +5,7 @@ use super::real_services::RealServices;
 use super::{Dest, DestShared, Service};
 use crate::address::Address;
 use crate::by_family::ByFamily;
-use crate::flow::FlowKey;
+use crate::flow::{FlowKey, protocol};
 use crate::ids::{DestId, Generation};
 use crate::local_ports::PortRange;
 use crate::proto::Timeouts;
@@ -43,6 +43,14 @@ pub struct Settings {
     pub expire_quiescent_template: bool,
     /// TCP conns may begin with any packet but RST.
     pub sloppy_tcp: bool,
+    /// SCTP conns may begin with any packet but ABORT.
+    pub sloppy_sctp: bool,
+    /// TCP's states go by the table for floods: `secure_tcp` acts.
+    pub secure_tcp: bool,
+    /// Entries that look like a flood's end early: `drop_entry` acts.
+    pub drop_entry: bool,
+    /// How many new conns are refused.
+    pub drop_packet: DropPacket,
     /// Packets with DF that are too big for the path are answered with fragmentation-needed.
     pub pmtu_disc: bool,
     /// Real servers that send from a masq service's port without a conn get port-unreachable.
@@ -61,10 +69,34 @@ impl Default for Settings {
             expire_nodest_conn: false,
             expire_quiescent_template: false,
             sloppy_tcp: false,
+            sloppy_sctp: false,
+            secure_tcp: false,
+            drop_entry: false,
+            drop_packet: DropPacket::default(),
             pmtu_disc: true,
             nat_icmp_send: false,
             cache_bypass: false,
             local_ports: PortRange::default(),
+        }
+    }
+}
+
+/// What `drop_packet` does to packets that would begin a conn, worker by worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DropPacket {
+    /// Every so many of them is dropped, 0 for none.
+    pub rate: u32,
+    /// They are counted anew each second: as the kernel does while memory is low.
+    pub anew: bool,
+}
+
+impl Settings {
+    /// Whether conns of the protocol may begin in their middle.
+    pub fn is_sloppy(&self, proto: u8) -> bool {
+        match proto {
+            protocol::TCP => self.sloppy_tcp,
+            protocol::SCTP => self.sloppy_sctp,
+            _ => false,
         }
     }
 }

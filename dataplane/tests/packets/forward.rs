@@ -6,7 +6,7 @@ use dataplane::service::ForwardingMethod::{Fullnat, Gatewaying, Ipip, Masq};
 use dataplane::testing::Frame;
 use dataplane::testing::control::{Server, tcp, udp};
 use dataplane::verdict::{DropReason, PuntClass};
-use dataplane::wire::tcp::flags::{ACK, FIN, RST, SYN};
+use dataplane::wire::tcp::flags::{ACK, FIN, SYN};
 
 fn syn() -> Frame {
     Frame::tcp(CLIENT, 4000, VIP, 80)
@@ -189,17 +189,29 @@ fn a_new_flow_twice_in_one_window_is_one_conn() {
 }
 
 #[test]
-fn a_cut_header_is_counted_for_its_conn_then_dropped() {
-    let key = tcp(VIP, 80);
-    let mut rig = Rig::serving(key, Gatewaying, 1);
-    let id = rig.id(key, rip(1));
+fn a_cut_header_is_counted_for_its_conn_then_dropped_where_it_would_be_rewritten() {
+    let key = udp(VIP, 53);
+    let whole = || Frame::udp(CLIENT, 4000, VIP, 53);
+    let cut = || Frame::raw(CLIENT, VIP, 17, &[0x0f, 0xa0, 0, 53, 0, 8]);
+    let dropped = || expect().drops(DropReason::BadL4Header, 1);
     let (dst, src) = to_server(1);
-    let cut = Frame::raw(CLIENT, VIP, 6, &[0x0f, 0xa0, 0, 80, 0, 0]);
-    let expected = || expect().drops(DropReason::BadL4Header, 1);
-    rig.check("no conn", &[(C, &cut)], expected());
-    let sent = expect().sends(S, &syn().ttl(63).macs(dst, src));
-    rig.check("SYN", &[(C, &syn())], sent.dest(id, begun(40, true)));
-    rig.check("a conn", &[(C, &cut)], expected().dest(id, inwards(1, 26)));
-    let sent = expect().sends(S, &syn().flags(RST).ttl(63).macs(dst, src));
-    rig.check("RST", &[(C, &syn().flags(RST))], sent.dest(id, inwards(1, 40)));
+    for method in [Gatewaying, Masq] {
+        let mut rig = Rig::serving(key, method, 1);
+        let id = rig.id(key, rip(1));
+        rig.check("no conn", &[(C, &cut())], dropped());
+        let end = if method == Masq { rip(1) } else { VIP };
+        let sent = Frame::udp(CLIENT, 4000, end, 53).ttl(63).macs(dst, src);
+        rig.check("new", &[(C, &whole())], expect().sends(S, &sent).dest(id, begun(28, false)));
+        let expected = match method {
+            Masq => dropped(),
+            _ => expect().sends(S, &cut().ttl(63).macs(dst, src)),
+        };
+        rig.check("a conn", &[(C, &cut())], expected.dest(id, inwards(1, 26)));
+    }
+    let mut rig = Rig::serving(key, Masq, 1);
+    rig.machine.feed(C, 0, &whole().build());
+    rig.machine.settle(rig.now);
+    rig.machine.take_sent();
+    let reply = from_server(1, Frame::raw(rip(1), CLIENT, 17, &[0, 53, 0x0f, 0xa0, 0, 8]));
+    rig.check("a reply", &[(S, &reply)], dropped());
 }

@@ -1,6 +1,7 @@
 //! Packets in, packets out, through the whole director: for each case the exact frames, and the
 //! counters that move - all of them, so that nothing else may.
 
+mod defence;
 mod edges;
 mod forward;
 mod fragment_storm;

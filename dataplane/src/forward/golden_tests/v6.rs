@@ -121,7 +121,7 @@ fn port_unreachable_equals_the_kernels_when_a_service_has_no_servers() {
 
 #[test]
 fn masq_of_sctp_equals_the_kernels() {
-    let count = replay("leaf/nat_sctp_v6", |exchange, content, packet| match content {
+    let count = replay("nat_sctp_v6", |exchange, content, packet| match content {
         Content::Flow(headers) if forward::expires(headers) => {
             refuse(packet, headers, IcmpError::TimeExceeded)
         }

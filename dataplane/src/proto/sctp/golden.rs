@@ -118,26 +118,26 @@ fn replay(golden: &str) -> (usize, usize, usize) {
 
 #[test]
 fn a_whole_association_and_packets_of_none_go_as_in_the_kernel() {
-    let seen = replay(include_str!("../../../tests/golden/leaf/nat_sctp.json"));
+    let seen = replay(include_str!("../../../tests/golden/nat_sctp.json"));
     assert_eq!(seen, (9, 5, 6));
 }
 
 #[test]
 fn bundled_chunks_lies_and_cut_packets_go_as_in_the_kernel() {
-    let seen = replay(include_str!("../../../tests/golden/leaf/nat_sctp_edges.json"));
+    let seen = replay(include_str!("../../../tests/golden/nat_sctp_edges.json"));
     assert_eq!(seen, (4, 45, 33));
-    let seen = replay(include_str!("../../../tests/golden/leaf/dr_sctp.json"));
+    let seen = replay(include_str!("../../../tests/golden/dr_sctp.json"));
     assert_eq!(seen, (2, 24, 0));
 }
 
 #[test]
 fn an_init_on_a_closed_conn_goes_as_in_the_kernel() {
-    let seen = replay(include_str!("../../../tests/golden/leaf/nat_sctp_same_port.json"));
+    let seen = replay(include_str!("../../../tests/golden/nat_sctp_same_port.json"));
     assert_eq!(seen, (7, 3, 0));
 }
 
 #[test]
 fn an_association_over_ipv6_goes_as_in_the_kernel() {
-    let seen = replay(include_str!("../../../tests/golden/leaf/nat_sctp_v6.json"));
+    let seen = replay(include_str!("../../../tests/golden/nat_sctp_v6.json"));
     assert_eq!(seen, (4, 2, 0));
 }

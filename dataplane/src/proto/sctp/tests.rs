@@ -218,11 +218,11 @@ fn replay(golden: &str, replies_seen: bool, count: usize, states: &[u8]) {
 #[test]
 fn a_kernel_doing_nat_reaches_the_same_states_and_timeouts() {
     let states: Vec<u8> = (INIT1..=CLOSED).collect();
-    replay(include_str!("../../../tests/golden/leaf/fsm_sctp_nat.json"), true, 421, &states);
+    replay(include_str!("../../../tests/golden/fsm_sctp_nat.json"), true, 421, &states);
 }
 
 #[test]
 fn a_kernel_doing_direct_routing_reaches_the_same_states_and_timeouts() {
     let states = [INIT1, INIT, COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_RECEIVED, CLOSED];
-    replay(include_str!("../../../tests/golden/leaf/fsm_sctp_dr.json"), false, 1111, &states);
+    replay(include_str!("../../../tests/golden/fsm_sctp_dr.json"), false, 1111, &states);
 }

@@ -198,6 +198,6 @@ fn a_kernel_with_secure_tcp_doing_direct_routing_reaches_the_same_states_and_tim
 #[test]
 fn conns_that_begin_in_midstream_reach_the_same_states_and_timeouts() {
     let sloppy = Rules { sloppy: true, ..NAT };
-    replay(include_str!("../../../tests/golden/leaf/fsm_tcp_nat_sloppy.json"), sloppy, 292);
-    replay(include_str!("../../../tests/golden/leaf/fsm_tcp_nat_nosloppy.json"), NAT, 27);
+    replay(include_str!("../../../tests/golden/fsm_tcp_nat_sloppy.json"), sloppy, 292);
+    replay(include_str!("../../../tests/golden/fsm_tcp_nat_nosloppy.json"), NAT, 27);
 }
