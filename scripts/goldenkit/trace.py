@@ -8,7 +8,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "dataplane/tests/golden"
 # What is replayed when no file is named.
-DEFAULT = ("sched_rr_*", "sched_wrr_*", "sched_lc_*", "sched_wlc_*", "nat_tcp_basic", "nat_udp", "nat_icmp_*", "dr_v4", "tun_ipip_v4", "tun_ipip_v4_pmtu_disc0", "tun_icmp_ipip")
+DEFAULT = ("sched_rr_*", "sched_wrr_*", "sched_lc_*", "sched_wlc_*", "nat_tcp_basic", "nat_udp", "nat_icmp_*", "nat_fragments", "dr_v4", "dr_v4_mtu1400", "tun_ipip_v4", "tun_ipip_v4_pmtu_disc0", "tun_icmp_ipip")
 MAPS = ("fsm_tcp_nat", "fsm_tcp_dr", "fsm_tcp_tun")
 IPV4, IPV6 = b"\x08\x00", b"\x86\xdd"
 DIRECTOR_V4, DIRECTOR_V6 = bytes((192, 168, 1, 1)), bytes.fromhex("20010db8000500000000000000000001")
@@ -46,6 +46,18 @@ class Trace:
     def server_mtu(self):
         """Bytes of the largest IP packet on the servers' side."""
         return 1400 if "mtu1400" in self.name or self.name in ("nat_mtu", "nat_v6") else 1500
+
+    @property
+    def has_fragments(self):
+        """Whether fragments are sent into the director."""
+        return any(step["op"] == "send" and is_fragment(bytes.fromhex(step["frame"])) for step in self.steps)
+
+
+def is_fragment(frame):
+    """Whether a frame is a fragment of IPv4, or of IPv6 without other extension headers."""
+    if frame[12:14] == IPV4:
+        return struct.unpack("!H", frame[20:22])[0] & 0x3FFF != 0
+    return frame[12:14] == IPV6 and frame[20:21] == bytes((44,))
 
 
 def default_files():

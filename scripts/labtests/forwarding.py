@@ -14,6 +14,7 @@ METHODS = tuple(rules.OPTION)
 FETCHES = 60
 FULL_FRAMES = 1_000_000
 VLAN_FETCH = Path(__file__).resolve().parent.parent / "lab-vlan"
+DATAGRAMS = VLAN_FETCH.with_name("lab-datagrams")
 
 
 def whole_transfers(url):
@@ -110,6 +111,28 @@ def one_queue():
         expect(all(grown), f"{name} of the workers grew by {grown}")
     sums = counters()
     expect(sums["handed_out"] == sums["handed_in"], f"{sums['handed_out']} handed out, {sums['handed_in']} in")
+
+
+@test(Setup(workers=3, driver="af_xdp"))
+def datagrams_in_fragments():
+    """datagrams in fragments come back whole through 3 workers, by masq and gatewaying"""
+    port, count = 7, 40
+    echoes = [
+        nodes.spawn(server, DATAGRAMS, "serve", port, address, topology.VIP, log=lab.RUN / server / "datagrams.log")
+        for server, address in topology.REAL.items()
+    ]
+    try:
+        for method in ("masq", "gatewaying"):
+            rules.ipvsadm("-C")
+            rules.serve(method, service=f"{topology.VIP}:{port}", port=port, kind="-u")
+            asked = nodes.execute("client", DATAGRAMS, "ask", topology.VIP, port, count, limit=count * 2 + 10)
+            expect(int(asked.stdout) == count, f"{method}: {asked.stdout.strip()} of {count} datagrams came back whole")
+    finally:
+        for echo in echoes:
+            echo.kill()
+            echo.wait()
+    refused = {name: drops for name, drops in counters().items() if name.startswith("fragment_") and drops}
+    expect(not refused, f"fragments were dropped: {refused}")
 
 
 CORES = sorted(os.sched_getaffinity(0))
