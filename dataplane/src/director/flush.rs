@@ -4,6 +4,8 @@
 use super::Director;
 use crate::ids::{DestId, Generation};
 use crate::io::{Packet, Pool};
+use crate::limits::TEMPLATE_BATCH;
+use crate::template::{Cursor, Fate, Step, Template};
 
 /// Entries looked at between two windows.
 const BATCH: u32 = 1024;
@@ -15,6 +17,8 @@ pub(super) struct Flush {
     done_for: Generation,
     /// The next entry to look at, while there is one.
     next: Option<u32>,
+    /// Where this worker's share of the templates goes on, while there is more of it.
+    templates: Option<Cursor>,
 }
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
@@ -23,9 +27,14 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let services = &self.tables.services;
         if self.flush.done_for != services.generation {
             let wanted = services.settings.expire_nodest_conn && services.has_removed();
-            self.flush = Flush { done_for: services.generation, next: wanted.then_some(0) };
+            let share = Cursor::share(self.worker.index(), self.tables.slot_map.workers());
+            self.flush = Flush {
+                done_for: services.generation,
+                next: wanted.then_some(0),
+                templates: wanted.then_some(share),
+            };
         }
-        let Some(mut next) = self.flush.next else { return };
+        let Some(mut next) = self.flush.next else { return self.flush_templates() };
         let end = next.saturating_add(BATCH);
         let found = |director: &Self, from| {
             director.conns.live_in(from..end).next().map(|(id, conn)| (id, conn.dest))
@@ -37,5 +46,20 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             }
         }
         self.flush.next = Some(end).filter(|end| self.conns.ids().contains(end));
+    }
+
+    /// The same of templates. One whose children another worker has still to end is left to its
+    /// timer: it leads nowhere any more.
+    fn flush_templates(&mut self) {
+        let Some(mut at) = self.flush.templates.take() else { return };
+        let services = &self.tables.services;
+        let fate = |template: &Template, _: &[u8]| match template.children == 0
+            && !services.is_present(template.dest)
+        {
+            true => Fate::End,
+            false => Fate::Keep,
+        };
+        let step = self.accounts.templates().visit(&mut at, TEMPLATE_BATCH, self.now, fate);
+        self.flush.templates = (step != Step::Done).then_some(at);
     }
 }

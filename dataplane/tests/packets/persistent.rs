@@ -137,6 +137,19 @@ fn a_template_lives_as_long_as_its_last_child_and_is_assured_by_an_established_o
 }
 
 #[test]
+fn a_removed_servers_templates_end_with_its_conns_where_those_do() {
+    let mut rig = persistent(web(), 300);
+    rig.control.settings.expire_nodest_conn = true;
+    rig.publish();
+    goes(&mut rig, 1, 4000, SYN, begun(40, true));
+    rig.control.delete_server(web(), rip(1), 80);
+    rig.publish();
+    wait(&mut rig, 5);
+    assert_eq!(rig.machine.conns(0).len(), 0);
+    assert!(rig.machine.templates().is_empty());
+}
+
+#[test]
 fn a_syn_on_a_closed_child_stays_with_it() {
     let mut rig = persistent(web(), 300);
     closed(&mut rig);
