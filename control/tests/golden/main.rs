@@ -74,6 +74,13 @@ fn masq_forwards_as_the_kernel_does() {
 }
 
 #[test]
+fn times_to_live_tos_and_options_are_treated_as_the_kernels() {
+    let seen = replay_with_workers(&["nat_ttl_tos_opts"]);
+    assert_eq!((seen.traces, seen.deliberate), (1, 1));
+    assert_eq!(seen.by_linux[Answer::RouterIcmp as usize], 1, "a reply whose time ends here");
+}
+
+#[test]
 fn replies_without_a_conn_and_of_two_conns_go_where_the_kernels_do() {
     let seen =
         replay_with_workers(&["nat_rs_without_conn", "nat_same_reply", "noconn_cases", "dr_v6"]);

@@ -246,3 +246,17 @@ fn a_conn_ends_when_its_time_is_over_and_not_before() {
     assert!(rig.machine.conns(0).is_empty());
     assert_eq!(rig.machine.take_punted().len(), 1);
 }
+
+#[test]
+fn ip_options_pass_unchanged() {
+    let (mut rig, _) = established(Masq);
+    // Record route with room for one address, and the end of the list.
+    let options = [7, 7, 4, 0, 0, 0, 0, 0];
+    let packet = to_vip(ACK).ip_options(&options);
+    let (dst, src) = to_server(1);
+    let left = Frame::tcp(CLIENT, 4000, rip(1), 80).flags(ACK).ip_options(&options);
+    let left = left.ttl(63).macs(dst, src);
+    let id = rig.id(KEY, rip(1));
+    let expected = expect().sends(S, &left).dest(id, inwards(1, 48));
+    rig.check("record route", &[(C, &packet)], expected);
+}
