@@ -58,7 +58,7 @@ fn listed(service: &VirtualService, stats: Stats) -> ServiceListing {
     };
     ServiceListing {
         key: service.key,
-        options: service.options,
+        options: service.options.clone(),
         stats,
         rate: Stats::default(),
         dests: service.real_servers.iter().rev().map(dest).collect(),

@@ -140,6 +140,9 @@ pub(super) struct Service {
     #[serde(default)]
     pub(super) one_packet: bool,
     #[serde(default)]
+    pub(super) local_addresses: Vec<Spanned<String>>,
+    pub(super) client_address: Option<Spanned<String>>,
+    #[serde(default)]
     pub(super) server: Vec<Server>,
 }
 
@@ -167,6 +170,8 @@ pub(super) enum Method {
     Gatewaying,
     #[serde(alias = "TUN")]
     Ipip,
+    #[serde(alias = "FNAT")]
+    Fullnat,
 }
 
 /// Whose packets a fwmark service takes.

@@ -5,6 +5,7 @@
 
 mod error;
 mod file;
+mod fullnat;
 mod options;
 mod paths;
 mod ports;

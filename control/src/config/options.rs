@@ -2,6 +2,7 @@
 
 use super::error::{ConfigError, Source};
 use super::file::{self, Tunnel, TunnelChecksum};
+use super::fullnat;
 use crate::rules::{Persistence, ServiceOptions, words};
 use dataplane::address::Family;
 use dataplane::flow::protocol;
@@ -33,7 +34,8 @@ pub(super) fn check(
         return Err(source.at(service, "port 0 takes every port and needs `persistent`"));
     }
     let scheduler = check_scheduler(source, file)?;
-    Ok(ServiceOptions { scheduler, persistence, engine, one_packet: file.one_packet })
+    let fullnat = fullnat::check(source, key, service)?;
+    Ok(ServiceOptions { scheduler, persistence, engine, one_packet: file.one_packet, fullnat })
 }
 
 /// ipvsadm's default is wlc.

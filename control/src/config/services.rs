@@ -2,6 +2,7 @@
 
 use super::error::{ConfigError, Source};
 use super::file::{self, FwmarkFamily, Method, Protocol};
+use super::fullnat;
 use super::options;
 use super::value::Prefix;
 use crate::rules::{RealServer, VirtualService, words};
@@ -46,8 +47,11 @@ pub(super) fn check(
         }
         let options = options::check(source, key, service)?;
         let real_servers = check_servers(source, key, &service.get_ref().server)?;
-        services.push(VirtualService { key, options, real_servers });
+        let virtual_service = VirtualService { key, options, real_servers };
+        fullnat::check_needed(source, service, &virtual_service)?;
+        services.push(virtual_service);
     }
+    fullnat::check_apart(source, file, &services)?;
     if let Some(extra) = file.get(dataplane::limits::MAX_SERVICES) {
         let message = format!("{} services at most", dataplane::limits::MAX_SERVICES);
         return Err(source.at(extra, message));
@@ -121,6 +125,7 @@ fn check_server(
         Method::Masq => ForwardingMethod::Masq,
         Method::Gatewaying => ForwardingMethod::Gatewaying,
         Method::Ipip => ForwardingMethod::Ipip,
+        Method::Fullnat => ForwardingMethod::Fullnat,
     };
     let tunnels = method == ForwardingMethod::Ipip;
     if Family::of(*server.address.get_ref()) != key.family() && !tunnels {
@@ -143,7 +148,7 @@ fn check_server(
     Ok(RealServer { rip, rport, method, tunnel, weight, u_threshold, l_threshold })
 }
 
-/// Only masq maps ports; the others deliver the packet's own, so a port of theirs can only mislead.
+/// Only masq and fullnat map ports; the others deliver the packet's own, so a port of theirs can only mislead.
 fn check_server_port(
     source: &Source,
     key: ServiceKey,
@@ -156,8 +161,9 @@ fn check_server_port(
     };
     let Some(given) = &server.port else { return Ok(vport) };
     let rport = source.number("port", given, 0..=65_535)?;
-    if method != ForwardingMethod::Masq && rport != vport {
-        let message = format!("port {rport}: only masq changes the port, leave it out");
+    let maps = matches!(method, ForwardingMethod::Masq | ForwardingMethod::Fullnat);
+    if !maps && rport != vport {
+        let message = format!("port {rport}: only masq and fullnat change the port, leave it out");
         return Err(source.at(given, message));
     }
     if rport == 0 && vport != 0 {

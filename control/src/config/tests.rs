@@ -333,9 +333,9 @@ fn mistakes_in_services_are_told_with_their_line() {
         ("weight = -1", ":10: weight -1 is not in 0 to 2147483647"),
         ("u_threshold = 5\nl_threshold = 6", ":11: l_threshold 6 is above u_threshold 5"),
         ("method = 'nat'", {
-            ":10: unknown variant `nat`, expected one of `NAT`, `masq`, `DR`, `gatewaying`, `TUN`, `ipip`"
+            ":10: unknown variant `nat`, expected one of `NAT`, `masq`, `DR`, `gatewaying`, `TUN`, `ipip`, `FNAT`, `fullnat`"
         }),
-        ("port = 8080", ":10: port 8080: only masq changes the port, leave it out"),
+        ("port = 8080", ":10: port 8080: only masq and fullnat change the port, leave it out"),
         ("method = 'masq'\nport = 0", {
             ":11: port 0 is for services with port 0 and fwmark services"
         }),
@@ -436,5 +436,34 @@ fn mistakes_in_ipv6_and_in_options_are_told_with_their_line() {
         }),
     ] {
         assert_refused(&with_server(rest), message);
+    }
+}
+
+#[test]
+fn fullnat_has_its_addresses_at_the_service() {
+    let service = |service: &str, server: &str| {
+        with_port(&format!(
+            "[[service]]\nprotocol = 'tcp'\naddress = '10.0.0.100'\nport = 80\n{service}\n\
+             [[service.server]]\naddress = '192.168.100.2'\n{server}"
+        ))
+    };
+    let locals = "local_addresses = ['192.168.100.5', '192.168.100.6']\nclient_address = 'toa'";
+    let config = parse(&service(locals, "method = 'fullnat'\nport = 8080")).expect("fits");
+    let fullnat = &config.services[0].options.fullnat;
+    assert_eq!(fullnat.local_addresses.len(), 2);
+    assert_eq!(fullnat.client_address, dataplane::service::ClientAddress::Toa);
+    assert_eq!(config.services[0].real_servers[0].rport, 8080);
+    for (words, message) in [
+        ("", "method fullnat needs `local_addresses` of the service"),
+        ("local_addresses = ['10.0.0.100']", "10.0.0.100 is a virtual address"),
+        ("local_addresses = ['fd00::5']", "fd00::5 is not of the service's address family"),
+        ("local_addresses = ['x']", "`x` is no address"),
+        (
+            "client_address = 'toa'",
+            "client_address is for tcp and fwmark services with `local_addresses`",
+        ),
+    ] {
+        let error = parse(&service(words, "method = 'fullnat'")).expect_err(words);
+        assert!(error.to_string().ends_with(message), "{error}");
     }
 }

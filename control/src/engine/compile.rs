@@ -6,7 +6,7 @@ use crate::rules::{MarkRule, VirtualService};
 use dataplane::counters::DestTotals;
 use dataplane::ids::{DestId, Generation, NextHopId};
 use dataplane::service::persistence::{ClientMask, Persistence};
-use dataplane::service::{Dest, Service, ServiceTable};
+use dataplane::service::{Dest, Fullnat, Service, ServiceTable};
 use dataplane::time::ticks;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -41,7 +41,8 @@ pub fn compile(
     let lingering = ids.lingering_vips();
     let table = ServiceTable::new(around.generation, services, marks, settings, &lingering);
     let removed_marks = around.removed_marks.iter().map(Into::into);
-    Ok(table.with_removed(ids.lingering_dests()).with_removed_marks(removed_marks))
+    let table = table.with_removed(ids.lingering_dests()).with_removed_marks(removed_marks);
+    Ok(table.with_locals(ids.locals()))
 }
 
 fn service(
@@ -68,9 +69,13 @@ fn service(
             shared: identity.shared.clone(),
         });
     }
+    let options = &from.options.fullnat;
+    let locals: Result<Vec<u16>, Exhausted> =
+        options.local_addresses.iter().map(|&local| ids.local(local)).collect();
+    let fullnat = Fullnat { locals: locals?, client_address: options.client_address };
     let service = Service::new(id, from.key, from.options.scheduler, dests);
     let (persistence, one_packet) = (persistence(from), from.options.one_packet);
-    Ok(Service { persistence, one_packet, ..service })
+    Ok(Service { persistence, one_packet, fullnat, ..service })
 }
 
 /// An engine without persistence finds what nobody asks for.

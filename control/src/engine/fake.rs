@@ -102,7 +102,7 @@ fn list(queue: &DumpQueue) {
         (conn.cport, conn.timeout) = (cport, u32::MAX);
         let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let addresses = Addresses { client: nowhere, vip: nowhere, real: nowhere };
-        queue.push(DumpItem::Conn(Listed { conn, addresses }));
+        queue.push(DumpItem::Conn(Listed { conn, addresses, local: None }));
     }
     queue.push(DumpItem::Done);
 }

@@ -8,7 +8,7 @@ use ahash::AHashMap;
 use dataplane::conn::DestDirectory;
 use dataplane::counters::DestTotals;
 use dataplane::ids::{DestId, ServiceId};
-use dataplane::limits::{MAX_DESTS, MAX_SERVICES};
+use dataplane::limits::{MAX_DESTS, MAX_LOCALS, MAX_SERVICES};
 use dataplane::service::{DestShared, ServiceKey};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -52,6 +52,8 @@ pub enum Exhausted {
     Services,
     /// See [`MAX_DESTS`].
     Dests,
+    /// See [`MAX_LOCALS`].
+    Locals,
 }
 
 impl std::fmt::Display for Exhausted {
@@ -63,6 +65,12 @@ impl std::fmt::Display for Exhausted {
                 "no more than {} real servers, removed ones with connections included",
                 MAX_DESTS - 1
             ),
+            Exhausted::Locals => write!(
+                out,
+                "no more than {} local addresses from one start of the daemon to the next, those not \
+                 used any more included",
+                MAX_LOCALS - 1
+            ),
         }
     }
 }
@@ -72,6 +80,9 @@ impl std::fmt::Display for Exhausted {
 pub struct Identities {
     services: AHashMap<ServiceKey, ServiceIdentity>,
     next_service: u32,
+    /// Local addresses of fullnat; their places, from 1, are their indices. None is ever forgotten:
+    /// conns may name it.
+    locals: Vec<IpAddr>,
     directory: DestDirectory,
 }
 
@@ -80,6 +91,7 @@ impl Default for Identities {
         Identities {
             services: AHashMap::new(),
             next_service: 0,
+            locals: Vec::new(),
             directory: DestDirectory::new(MAX_DESTS - 1),
         }
     }
@@ -162,6 +174,27 @@ impl Identities {
         });
         dest.present = true;
         Ok(dest)
+    }
+
+    /// The index of a local address of fullnat.
+    ///
+    /// # Errors
+    /// [`Exhausted::Locals`].
+    pub fn local(&mut self, address: IpAddr) -> Result<u16, Exhausted> {
+        let known = self.locals.iter().position(|&known| known == address);
+        let place = known.unwrap_or(self.locals.len());
+        if place + 1 >= MAX_LOCALS {
+            return Err(Exhausted::Locals);
+        }
+        if known.is_none() {
+            self.locals.push(address);
+        }
+        Ok(place as u16 + 1)
+    }
+
+    /// All local addresses that there ever were, with their indices.
+    pub fn locals(&self) -> Vec<(u16, IpAddr)> {
+        (1..).zip(self.locals.iter().copied()).collect()
     }
 
     /// Frees the ids of absent destinations that no worker has conns on, and forgets absent

@@ -10,6 +10,7 @@ use dataplane::ids::DestId;
 use dataplane::proto;
 use dataplane::template::Template;
 use dataplane::time::{TICKS_PER_SECOND, Tick};
+use std::net::SocketAddr;
 
 /// Makes listings.
 pub(super) struct Lister<'a, F> {
@@ -32,7 +33,7 @@ impl<F: Fn(DestId) -> DestTotals> Lister<'_, F> {
         dests.iter().for_each(|dest| add(&mut rate, dest.rate));
         ServiceListing {
             key: service.key,
-            options: service.options,
+            options: service.options.clone(),
             stats: stats::listed(counted),
             rate,
             dests,
@@ -91,12 +92,13 @@ pub fn template_row(template: &Template, data: &[u8]) -> ConnRow {
         rport: template.port,
         template: true,
         engine,
+        local: None,
     }
 }
 
 /// One conn as listed; `None` for one whose time has come.
 pub fn row(listed: &Listed, now: Tick) -> Option<ConnRow> {
-    let Listed { conn, addresses: Addresses { client, vip, real } } = *listed;
+    let Listed { conn, addresses: Addresses { client, vip, real }, local } = *listed;
     let left = conn.timeout.checked_sub(now.since(conn.last_seen))?;
     Some(ConnRow {
         proto: conn.proto,
@@ -110,5 +112,6 @@ pub fn row(listed: &Listed, now: Tick) -> Option<ConnRow> {
         rport: conn.rport,
         template: false,
         engine: None,
+        local: local.map(|address| SocketAddr::new(address, conn.lport)),
     })
 }

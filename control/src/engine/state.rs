@@ -233,7 +233,7 @@ fn clear_overload(old: &Rules, table: &ServiceTable) {
 fn changes(config: &Config) -> Vec<RuleChange> {
     let mut changes = Vec::new();
     for VirtualService { key, options, real_servers } in &config.services {
-        changes.push(RuleChange::AddService { service: *key, options: *options });
+        changes.push(RuleChange::AddService { service: *key, options: options.clone() });
         let servers = real_servers.iter().cloned();
         changes.extend(servers.map(|server| RuleChange::AddServer { service: *key, server }));
     }

@@ -4,7 +4,7 @@ use super::Failure;
 use super::options::Command;
 
 /// Options in the order in which they are checked.
-const ORDER: [&str; 34] = [
+const ORDER: [&str; 36] = [
     "numeric",
     "connection",
     "service-address",
@@ -39,6 +39,8 @@ const ORDER: [&str; 34] = [
     "tun-nocsum",
     "tun-csum",
     "tun-remcsum",
+    "local-addresses",
+    "client-address",
 ];
 
 /// What a command or tunnel type says of options: needed, allowed, allowed one at a time.
@@ -56,7 +58,16 @@ fn of_command(command: Command) -> Fits {
     match command {
         Command::AddService | Command::EditService => Fits {
             needed: SERVICE,
-            allowed: &["scheduler", "persistent", "netmask", "ops", "pe", "sched-flags"],
+            allowed: &[
+                "scheduler",
+                "persistent",
+                "netmask",
+                "ops",
+                "pe",
+                "sched-flags",
+                "local-addresses",
+                "client-address",
+            ],
             ..NONE
         },
         Command::DeleteService => Fits { needed: SERVICE, ..NONE },

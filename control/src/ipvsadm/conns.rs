@@ -52,6 +52,7 @@ mod tests {
             vport: 53,
             rip: v4(0xc0a8_010e),
             rport: 53,
+            local: None,
         };
         assert_eq!(
             row(&conn, &Names::none(), true),

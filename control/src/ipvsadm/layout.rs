@@ -1,5 +1,6 @@
 //! The listings of services and real servers.
 
+use super::fullnat;
 use super::names::Names;
 use super::numbers::{abbreviated, exact};
 use super::sort;
@@ -134,7 +135,7 @@ fn service_lines(text: &mut String, service: &ServiceListing, format: Format, na
 
 /// The scheduler with its flags, persistence, its engine and one-packet scheduling.
 fn options_text(options: &ServiceOptions, family: Family) -> String {
-    let ServiceOptions { scheduler, persistence, engine, one_packet } = *options;
+    let &ServiceOptions { scheduler, persistence, engine, one_packet, fullnat: ref told } = options;
     let mut text = format!("{}{}", scheduler.kind.name(), flags(scheduler));
     if let Some(Persistence { timeout, mask }) = persistence {
         let _ = write!(text, " persistent {timeout}");
@@ -148,6 +149,7 @@ fn options_text(options: &ServiceOptions, family: Family) -> String {
     if one_packet {
         text.push_str(" ops");
     }
+    text.push_str(&fullnat::listed(told));
     text
 }
 

@@ -9,6 +9,7 @@ mod address;
 mod check;
 mod conns;
 mod exec;
+mod fullnat;
 mod layout;
 mod names;
 mod numbers;

@@ -1,4 +1,4 @@
-//! Every option of ipvsadm 1.31.
+//! Every option of ipvsadm 1.31, and of what is beyond it: fullnat.
 
 /// What an option does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,7 @@ pub const OPTIONS: &[Row] = {
     use Command::*;
     use Flag::{Command as C, Fwmark, Ipv6, Method, Named, Service, Sort};
     use Takes::*;
-    use dataplane::service::ForwardingMethod::{Gatewaying, Ipip, Masq};
+    use dataplane::service::ForwardingMethod::{Fullnat, Gatewaying, Ipip, Masq};
     &[
         ("add-service", 'A', Nothing, C(AddService)),
         ("edit-service", 'E', Nothing, C(EditService)),
@@ -129,6 +129,9 @@ pub const OPTIONS: &[Row] = {
         ("masquerading", 'm', Nothing, Method(Masq)),
         ("ipip", 'i', Nothing, Method(Ipip)),
         ("gatewaying", 'g', Nothing, Method(Gatewaying)),
+        ("fullnat", '\0', Nothing, Method(Fullnat)),
+        ("local-addresses", '\0', Word, Named("local-addresses")),
+        ("client-address", '\0', Word, Named("client-address")),
         ("weight", 'w', Word, Named("weight")),
         ("u-threshold", 'x', Word, Named("u-threshold")),
         ("l-threshold", 'y', Word, Named("l-threshold")),

@@ -8,7 +8,9 @@ use super::options::{Command, Flag};
 use super::popt::Words;
 use super::{Failure, check};
 use crate::api::protocol::Timeouts;
-use crate::rules::{Persistence, RealServer, RuleChange, RuleError, ServiceOptions, words};
+use crate::rules::{
+    FullnatOptions, Persistence, RealServer, RuleChange, RuleError, ServiceOptions, words,
+};
 use dataplane::address::Family;
 use dataplane::forward::tunnel::{Encap, GueChecksum};
 use dataplane::sched::{SchedFlags, SchedulerKind, Scheduling};
@@ -133,6 +135,7 @@ struct Draft<'a> {
     engine: String,
     tunnel: String,
     tunnel_port: u16,
+    fullnat: FullnatOptions,
     timeouts: Option<Timeouts>,
 }
 
@@ -157,6 +160,7 @@ impl<'a> Draft<'a> {
             engine: String::new(),
             tunnel: "ipip".into(),
             tunnel_port: 0,
+            fullnat: FullnatOptions::default(),
             timeouts: None,
         }
     }
@@ -221,6 +225,7 @@ impl<'a> Draft<'a> {
             "tun-type" if matches!(value, "ipip" | "gue" | "gre") => self.tunnel = value.into(),
             "tun-type" => return Err(Failure::bad("illegal tunnel type specified")),
             "tun-port" => self.tunnel_port = bounded(value, 1, 65535, "tunnel port")? as u16,
+            "local-addresses" | "client-address" => self.fullnat.take(name, value)?,
             "syncid" => drop(bounded(value, 0, 255, "syncid")?),
             "sync-maxlen" => drop(bounded(value, 1, 65507, "sync-maxlen")?),
             "mcast-port" => drop(bounded(value, 1, 65535, "mcast-port")?),
@@ -363,6 +368,7 @@ impl<'a> Draft<'a> {
             persistence: self.persistent.map(|timeout| Persistence { timeout, mask }),
             engine,
             one_packet: self.has("ops"),
+            fullnat: self.fullnat.clone(),
         })
     }
 

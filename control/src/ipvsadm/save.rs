@@ -6,6 +6,7 @@
 //! empty table. Stock `-S` also writes sh and mh with flag-3 alone as a `-b` without names, which
 //! nothing reads back; here the flag is named.
 
+use super::fullnat;
 use super::layout::{ordered, ordered_dests, proto_of};
 use super::names::Names;
 use crate::api::protocol::{DestListing, Listing, Timeouts};
@@ -36,7 +37,7 @@ pub fn lines(listing: &Listing, timeouts: Timeouts, names: &Names) -> String {
 
 /// The options of a service in ipvsadm's order.
 fn options_text(options: &ServiceOptions, family: Family) -> String {
-    let ServiceOptions { scheduler, persistence, engine, one_packet } = *options;
+    let &ServiceOptions { scheduler, persistence, engine, one_packet, fullnat: ref told } = options;
     let mut text = format!("-s {}", scheduler.kind.name());
     if let Some(Persistence { timeout, mask }) = persistence {
         text.push_str(&format!(" -p {timeout}"));
@@ -54,6 +55,7 @@ fn options_text(options: &ServiceOptions, family: Family) -> String {
     if !flags.is_empty() {
         text.push_str(&format!(" -b {}", flags.join(",")));
     }
+    text.push_str(&fullnat::saved(told));
     text
 }
 

@@ -1,5 +1,7 @@
 //! ipvsadm's texts and statuses, against a director without a data path.
 
+mod fullnat;
+
 use super::*;
 use crate::api::fake::FakeDirector;
 use crate::api::protocol::{Answer, ConnFilter, ConnRow, Op, Stats};
@@ -429,6 +431,7 @@ fn conns_are_listed_and_daemons_are_none() {
         vport: 80,
         rip: v4(0xc0a8_010c),
         rport: 80,
+        local: None,
     }];
     let (status, out, _) = run_on(&mut director, "-Lnc");
     assert_eq!(status, 0);

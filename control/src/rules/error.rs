@@ -23,10 +23,16 @@ pub enum RuleError {
     Invalid,
     /// ENOMEM: no room for another service or real server.
     NoRoom,
+    /// A local address of fullnat that cannot be.
+    LocalAddress,
+    /// A fullnat server of a service without local addresses.
+    NoLocalAddress,
+    /// A client's address that cannot be passed on.
+    ClientAddress,
 }
 
 impl RuleError {
-    const ALL: [(RuleError, &'static str, i32, &'static str); 9] = [
+    const ALL: [(RuleError, &'static str, i32, &'static str); 12] = [
         (RuleError::ServiceExists, "service_exists", 17, "Service already exists"),
         (RuleError::NoSuchService, "no_such_service", 3, "No such service"),
         (RuleError::ServiceNotDefined, "service_not_defined", 3, "Service not defined"),
@@ -46,6 +52,24 @@ impl RuleError {
             "Invalid operation.  Possibly wrong module version, address not unicast, ...",
         ),
         (RuleError::NoRoom, "no_room", 12, "Memory allocation problem"),
+        (
+            RuleError::LocalAddress,
+            "local_address",
+            22,
+            "Local addresses are up to 64 unicast addresses of the service's family, none of them virtual",
+        ),
+        (
+            RuleError::NoLocalAddress,
+            "no_local_address",
+            22,
+            "Fullnat needs local addresses, see --local-addresses of the service",
+        ),
+        (
+            RuleError::ClientAddress,
+            "client_address",
+            22,
+            "The client's address is passed by TCP and fwmark services with local addresses",
+        ),
     ];
 
     fn row(self) -> (&'static str, i32, &'static str) {

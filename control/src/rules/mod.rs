@@ -5,6 +5,7 @@
 
 mod change;
 mod error;
+mod fullnat;
 mod marks;
 mod options;
 mod quiesced;
@@ -13,6 +14,7 @@ pub mod words;
 
 pub use change::RuleChange;
 pub use error::{ChangeError, RuleError};
+pub use fullnat::{FullnatOptions, MAX_LOCAL_ADDRESSES};
 pub use marks::MarkRule;
 pub use options::{Persistence, ServiceOptions};
 
@@ -109,6 +111,8 @@ impl Rules {
         for (at, change) in changes.iter().enumerate() {
             next.apply(change).map_err(|error| ChangeError { at, of: changes.len(), error })?;
         }
+        let at = changes.len().saturating_sub(1);
+        next.check_locals_apart().map_err(|error| ChangeError { at, of: changes.len(), error })?;
         if replace {
             next.quiesced.inherit(self, &next.services);
         }
@@ -123,12 +127,16 @@ impl Rules {
     /// The kernel's reason; nothing changed.
     pub fn apply(&mut self, change: &RuleChange) -> Result<(), RuleError> {
         match change {
-            RuleChange::AddService { service, options } => self.add_service(*service, *options),
+            RuleChange::AddService { service, options } => self.add_service(*service, options),
             RuleChange::EditService { service, options } => {
                 let edited = self.services.get_mut(service).ok_or(RuleError::NoSuchService)?;
                 options.check(*service)?;
-                edited.options = *options;
-                Ok(())
+                let before = std::mem::replace(&mut edited.options, options.clone());
+                let fits = edited.check_local_addresses();
+                if fits.is_err() {
+                    edited.options = before;
+                }
+                fits
             }
             RuleChange::DeleteService { service } => {
                 let deleted = self.services.remove(service).ok_or(RuleError::NoSuchService)?;
@@ -158,7 +166,7 @@ impl Rules {
         }
     }
 
-    fn add_service(&mut self, key: ServiceKey, options: ServiceOptions) -> Result<(), RuleError> {
+    fn add_service(&mut self, key: ServiceKey, options: &ServiceOptions) -> Result<(), RuleError> {
         if self.services.contains_key(&key) {
             return Err(RuleError::ServiceExists);
         }
@@ -166,6 +174,7 @@ impl Rules {
             return Err(RuleError::NoRoom);
         }
         options.check(key)?;
+        let options = options.clone();
         let service = VirtualService { key, options, real_servers: Vec::new() };
         self.services.insert(key, service);
         Ok(())
@@ -202,6 +211,10 @@ impl VirtualService {
         if Family::of(server.rip) != self.key.family() && !tunnels {
             return Err(RuleError::Invalid);
         }
+        let needs_local = server.method == ForwardingMethod::Fullnat;
+        if needs_local && self.options.fullnat.local_addresses.is_empty() {
+            return Err(RuleError::NoLocalAddress);
+        }
         const MAX: u32 = i32::MAX as u32;
         let numbers = [server.weight, server.u_threshold, server.l_threshold];
         if numbers.iter().any(|&n| n > MAX) || server.l_threshold > server.u_threshold {
@@ -216,10 +229,9 @@ impl VirtualService {
     /// What is not rewritten arrives at the port the client chose.
     fn port_for(&self, server: &RealServer) -> u16 {
         match (self.key, server.method) {
-            (ServiceKey::Address { vport, .. }, method) if method != ForwardingMethod::Masq => {
-                vport
-            }
-            _ => server.rport,
+            (_, ForwardingMethod::Masq | ForwardingMethod::Fullnat)
+            | (ServiceKey::Fwmark { .. }, _) => server.rport,
+            (ServiceKey::Address { vport, .. }, _) => vport,
         }
     }
 }

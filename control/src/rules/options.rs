@@ -1,6 +1,6 @@
 //! What a virtual service does with packets: all of `ipvsadm -A` but the name.
 
-use super::{RuleError, words};
+use super::{FullnatOptions, RuleError, words};
 use dataplane::address::Family;
 use dataplane::sched::{SchedulerKind, Scheduling};
 use dataplane::service::ServiceKey;
@@ -9,7 +9,7 @@ use dataplane::template::Engine;
 use serde::{Deserialize, Serialize};
 
 /// How a virtual service serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceOptions {
     /// How it chooses real servers.
     #[serde(flatten, with = "words::scheduling")]
@@ -23,13 +23,16 @@ pub struct ServiceOptions {
     /// Every packet is scheduled for itself (`-o`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub one_packet: bool,
+    /// What its fullnat servers need.
+    #[serde(flatten)]
+    pub fullnat: FullnatOptions,
 }
 
 impl ServiceOptions {
     /// Whether a service can have them.
     ///
     /// # Errors
-    /// [`RuleError::Invalid`].
+    /// [`RuleError::Invalid`], or what is wrong with its fullnat.
     pub(super) fn check(&self, key: ServiceKey) -> Result<(), RuleError> {
         let can_be = match key {
             // Port 0 takes every port of its VIP, which IPVS allows only to a persistent service.
@@ -37,7 +40,10 @@ impl ServiceOptions {
             ServiceKey::Fwmark { mark, .. } => mark != 0,
         };
         let fits = self.persistence.is_none_or(|persistence| persistence.fits(key.family()));
-        if can_be && fits { Ok(()) } else { Err(RuleError::Invalid) }
+        if !can_be || !fits {
+            return Err(RuleError::Invalid);
+        }
+        self.fullnat.check(key)
     }
 }
 
@@ -45,7 +51,8 @@ impl<S: Into<Scheduling>> From<S> for ServiceOptions {
     /// With nothing but a scheduler.
     fn from(scheduler: S) -> Self {
         let scheduler = scheduler.into();
-        ServiceOptions { scheduler, persistence: None, engine: None, one_packet: false }
+        let fullnat = FullnatOptions::default();
+        ServiceOptions { scheduler, persistence: None, engine: None, one_packet: false, fullnat }
     }
 }
 

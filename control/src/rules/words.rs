@@ -5,15 +5,23 @@ use dataplane::address::Family;
 use dataplane::flow::protocol;
 use dataplane::sched::{FlagError, SchedulerKind, Scheduling};
 use dataplane::service::persistence::ClientMask;
-use dataplane::service::{ForwardingMethod, ServiceKey};
+use dataplane::service::{ClientAddress, ForwardingMethod, ServiceKey};
 use dataplane::template::Engine;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-const METHODS: [(ForwardingMethod, &str); 3] = [
+const METHODS: [(ForwardingMethod, &str); 4] = [
     (ForwardingMethod::Masq, "masq"),
     (ForwardingMethod::Ipip, "ipip"),
     (ForwardingMethod::Gatewaying, "gatewaying"),
+    (ForwardingMethod::Fullnat, "fullnat"),
+];
+
+const CLIENT_ADDRESSES: [(ClientAddress, &str); 4] = [
+    (ClientAddress::None, "none"),
+    (ClientAddress::Toa, "toa"),
+    (ClientAddress::ProxyV1, "proxy-v1"),
+    (ClientAddress::ProxyV2, "proxy-v2"),
 ];
 
 const FAMILIES: [(Family, &str); 2] = [(Family::V4, "ipv4"), (Family::V6, "ipv6")];
@@ -58,6 +66,16 @@ pub fn conn_proto_name(proto: u8) -> String {
 
 fn conn_proto_of(name: &str) -> Option<u8> {
     if name == "ip" { Some(0) } else { proto_of(name) }
+}
+
+/// The name of a way to pass the client's address.
+pub fn client_address_name(passed: ClientAddress) -> &'static str {
+    name_of(&CLIENT_ADDRESSES, passed).unwrap_or("unknown")
+}
+
+/// The way to pass the client's address of that name.
+pub fn client_address_of(name: &str) -> Option<ClientAddress> {
+    value_of(&CLIENT_ADDRESSES, name)
 }
 
 /// The name of a persistence engine.
@@ -157,8 +175,13 @@ by_name! {
     scheduler: SchedulerKind, "unknown scheduler", SchedulerKind::name, SchedulerKind::from_name
 }
 by_name! {
-    /// Forwarding methods: `masq`, `ipip`, `gatewaying`.
+    /// Forwarding methods: `masq`, `ipip`, `gatewaying`, `fullnat`.
     method: ForwardingMethod, "unknown forwarding method", method_name, method_of
+}
+by_name! {
+    /// Ways to pass the client's address: `none`, `toa`, `proxy-v1`, `proxy-v2`.
+    client_address: ClientAddress, "unknown way to pass the client's address",
+    client_address_name, client_address_of
 }
 by_name! {
     /// Protocols: `tcp`, `udp`, `sctp`.

@@ -100,6 +100,8 @@ pub struct Listed {
     pub conn: Conn,
     /// Its addresses, wherever the table holds them.
     pub addresses: Addresses,
+    /// Fullnat: its local address.
+    pub local: Option<IpAddr>,
 }
 
 /// Shape of a table.

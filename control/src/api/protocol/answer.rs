@@ -4,7 +4,7 @@ use crate::rules::{MarkRule, RealServer, ServiceOptions, words};
 use dataplane::service::ServiceKey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What a reply carries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,6 +137,9 @@ pub struct ConnRow {
     /// What a persistence engine adds to a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineRow>,
+    /// Fullnat: the local end that the real server answers to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<SocketAddr>,
 }
 
 /// The timeouts of `ipvsadm --set`, in seconds.

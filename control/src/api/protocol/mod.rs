@@ -271,6 +271,7 @@ mod tests {
             vport: 80,
             rip: v4(0xc0a8_010b),
             rport: 80,
+            local: None,
             template: false,
             engine: None,
         };

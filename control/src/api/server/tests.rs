@@ -95,6 +95,7 @@ fn row(cport: u16) -> ConnRow {
         vport: 80,
         rip: v4(0xc0a8_010b),
         rport: 80,
+        local: None,
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::api::protocol::ErrorCode;
 use crate::rules::example::{fwmark, v4};
-use crate::rules::{Persistence, RealServer, ServiceOptions};
+use crate::rules::{FullnatOptions, Persistence, RealServer, ServiceOptions};
 use dataplane::address::Family;
 use dataplane::forward::tunnel::{Encap, GueChecksum};
 use dataplane::limits::MAX_DESTS;
@@ -181,4 +181,24 @@ fn what_the_data_path_lacks_is_refused_by_name() {
     let refused = Desired::default().changed(&changes, false).expect_err("gue");
     assert!(refused.is(ErrorCode::NotSupported));
     assert_eq!(refused.message, "tunnel type `gue' is not supported by this version of Sluice");
+}
+
+#[test]
+fn a_local_address_keeps_its_index_whatever_becomes_of_its_service() {
+    let mut state = State::default();
+    let with = |service, locals: &[u32]| {
+        let fullnat = FullnatOptions {
+            local_addresses: locals.iter().map(|&local| v4(local)).collect(),
+            ..FullnatOptions::default()
+        };
+        let options = ServiceOptions { fullnat, ..ServiceOptions::default() };
+        RuleChange::AddService { service, options }
+    };
+    let table = state.change(&[with(WEB, &[7 << 24, 8 << 24])]).expect("room");
+    assert_eq!(table.services()[0].fullnat.locals, [1, 2]);
+    let gone = RuleChange::DeleteService { service: WEB };
+    let table = state.change(&[gone, with(MARKED, &[9 << 24, 8 << 24])]).expect("room");
+    assert_eq!(table.services()[0].fullnat.locals, [3, 2]);
+    let locals = [(1, v4(7 << 24)), (2, v4(8 << 24)), (3, v4(9 << 24))];
+    assert_eq!(table.locals(), locals, "conns may name all of them");
 }

@@ -5,6 +5,7 @@ use super::super::family::ConnFamily;
 use super::super::{Addresses, ConnId, Listed};
 use super::ConnTable;
 use crate::address::Address;
+use crate::service::ForwardingMethod;
 use std::ops::Range;
 
 impl ConnTable {
@@ -72,7 +73,13 @@ impl ConnTable {
 
     /// A conn for a listing.
     pub fn listed(&self, conn: &Conn) -> Listed {
-        Listed { conn: *conn, addresses: self.addresses(conn) }
+        let fullnat = conn.flags.method() == Some(ForwardingMethod::Fullnat);
+        let local = match conn.is_v6() {
+            false => self.local::<u32>(conn).ip(),
+            true => self.local::<u128>(conn).ip(),
+        };
+        let local = fullnat.then_some(local);
+        Listed { conn: *conn, addresses: self.addresses(conn), local }
     }
 
     /// The addresses of a conn of any family.
