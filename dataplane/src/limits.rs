@@ -121,3 +121,8 @@ pub const ENGINE_TEMPLATES: usize = 1 << 14;
 
 /// Places for templates that a worker looks at in one go, under a lock of their shard.
 pub const TEMPLATE_BATCH: u32 = 256;
+
+/// Control connections with data connections, announced or under way, of all workers.
+pub const FAMILIES: usize = 65_536;
+/// Places that one is looked for in.
+pub const FAMILY_PROBES: usize = 64;

@@ -95,6 +95,11 @@ named_enum! {
         TemplateBusy = "template_busy",
         /// No room for a persistence template, and none could give way.
         TemplateFull = "template_full",
+        /// What FTP control connections announced was locked for too long.
+        ExpectBusy = "expect_busy",
+        /// No room for what an FTP control connection announces, and none of its client's could give
+        /// way.
+        ExpectFull = "expect_full",
         /// The connection table is full and nothing half-open could give way.
         TableFull = "table_full",
         /// The conn's reply tuple is taken by another conn.
@@ -158,4 +163,13 @@ pub enum Verdict {
     Hold,
     /// Gone, and why.
     Drop(DropReason),
+}
+
+impl From<crate::conn::InsertError> for DropReason {
+    fn from(error: crate::conn::InsertError) -> DropReason {
+        match error {
+            crate::conn::InsertError::Full => DropReason::TableFull,
+            crate::conn::InsertError::TupleTaken => DropReason::TupleTaken,
+        }
+    }
 }

@@ -67,6 +67,7 @@ async fn listen(config: &Config) -> Result<Server, String> {
 struct Control {
     publisher: Publisher,
     others: Vec<Arc<dataplane::counters::OthersLoad>>,
+    expect: Arc<dataplane::expect::Expectations>,
     wishes: Arc<crossbeam::queue::ArrayQueue<dataplane::nexthop::ResolveRequest>>,
     readings: DaemonReadings,
 }
@@ -88,6 +89,7 @@ async fn serve(
     let engine = Arc::new(Engine::new(Start {
         publisher: control.publisher,
         others: control.others,
+        expect: control.expect,
         paths,
         table_size: capacity as u64,
         readings: Box::new(control.readings),

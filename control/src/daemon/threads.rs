@@ -12,6 +12,7 @@ use crossbeam::queue::ArrayQueue;
 use dataplane::conn::{ConnTable, TableConfig};
 use dataplane::counters::{OthersLoad, WorkerCounters};
 use dataplane::director::Setup;
+use dataplane::expect::Expectations;
 use dataplane::handover::HandOver;
 use dataplane::ids::{InterfaceId, WorkerId};
 use dataplane::interface::Interfaces;
@@ -53,6 +54,7 @@ struct Shared {
     interfaces: Arc<Interfaces>,
     slot_map: Arc<SlotMap>,
     templates: Arc<TemplateStore>,
+    expect: Arc<Expectations>,
     wishes: Arc<ArrayQueue<ResolveRequest>>,
     pool: Mempool,
     table: TableConfig,
@@ -84,6 +86,7 @@ pub fn start(config: &Config, ports: Ports, cores: &Cores) -> Result<(Threads, C
         interfaces,
         slot_map: Arc::new(SlotMap::even(count)),
         templates: Arc::new(templates(config)),
+        expect: Arc::new(Expectations::new(ahash_secret(), count)),
         wishes: Arc::new(ArrayQueue::new(WISHES)),
         pool: ports.pool.clone(),
         table: table(config),
@@ -129,7 +132,10 @@ pub fn start(config: &Config, ports: Ports, cores: &Cores) -> Result<(Threads, C
             }
         }
     }
-    Ok((threads, Control { publisher, others, wishes: shared.wishes, readings }))
+    Ok((
+        threads,
+        Control { publisher, others, expect: shared.expect, wishes: shared.wishes, readings },
+    ))
 }
 
 fn start_worker(
@@ -146,6 +152,7 @@ fn start_worker(
         counters: own.counters,
         others: own.others,
         templates: shared.templates.clone(),
+        expect: shared.expect.clone(),
         wishes: shared.wishes.clone(),
         slot_map: shared.slot_map.clone(),
         pool: shared.pool.clone(),

@@ -25,6 +25,7 @@ use crate::api::protocol::{ApiError, ErrorCode};
 use crate::config::Config;
 use crate::rules::{MarkRule, RuleChange};
 use dataplane::counters::{OthersLoad, aggregate};
+use dataplane::expect::Expectations;
 use dataplane::ids::{DestId, Generation};
 use dataplane::mailbox::Message;
 use paths::Paths;
@@ -40,6 +41,8 @@ pub struct Start {
     pub publisher: Publisher,
     /// What each worker is told of the others' conns.
     pub others: Vec<Arc<OthersLoad>>,
+    /// Data connections that the workers expect.
+    pub expect: Arc<Expectations>,
     /// Next hops and the way of their publications.
     pub paths: Paths,
     /// Room of all connection tables.
@@ -57,6 +60,7 @@ pub struct Engine {
     /// One listing of conns at a time: a worker scans for one.
     listing: Mutex<()>,
     others: Vec<Arc<OthersLoad>>,
+    expect: Arc<Expectations>,
     table_size: u64,
     readings: Box<dyn Readings>,
     started: Instant,
@@ -81,6 +85,7 @@ impl Engine {
             dests: Arc::default(),
             listing: Mutex::new(()),
             others: start.others,
+            expect: start.expect,
             table_size: start.table_size,
             readings: start.readings,
             started: Instant::now(),

@@ -62,6 +62,7 @@ impl Rig {
             paths: Paths::start(mirror, publications, publisher.clone()),
             publisher,
             others: others.clone(),
+            expect: Arc::new(Expectations::new([1, 2], count)),
             table_size: 4096,
             readings: Box::new(NoReadings),
         });

@@ -8,7 +8,6 @@ use control::engine::state::{Desired, State};
 use control::engine::{row, template_row};
 use control::ipvsadm;
 use control::rules::MarkRule;
-use dataplane::conn::{Conn, ConnTable};
 use dataplane::counters::DestTotals;
 use dataplane::ids::DestId;
 use dataplane::ids::PortId;
@@ -130,12 +129,13 @@ impl Bench {
     /// The conns and templates that are listed.
     pub fn conns(&self) -> Vec<ConnRow> {
         let tables = (0..self.machine.workers()).map(|worker| self.machine.conns(worker));
-        let listed = |conns: &ConnTable, conn: &Conn| row(&conns.listed(conn), self.now);
-        let mut rows: Vec<ConnRow> = tables
-            .flat_map(|conns| {
-                conns.live_in(conns.ids()).filter_map(move |(_, conn)| listed(conns, conn))
-            })
-            .collect();
+        let live = tables
+            .flat_map(|conns| conns.live_in(conns.ids()).map(move |(_, conn)| conns.listed(conn)));
+        let mut expected = Vec::new();
+        self.machine.expect().list(self.now, &mut expected);
+        let expected = expected.iter().map(|expectation| expectation.listed(self.now));
+        let listed = live.chain(expected);
+        let mut rows: Vec<ConnRow> = listed.filter_map(|listed| row(&listed, self.now)).collect();
         let mut at = Cursor::all();
         let mut list = |template: &Template, data: &[u8]| {
             rows.push(template_row(template, data));

@@ -138,6 +138,15 @@ fn packets_scheduled_one_by_one_go_where_the_kernels_do() {
 }
 
 #[test]
+fn ftp_is_helped_as_the_kernel_does() {
+    let seen = replay_all(&["nat_ftp"]);
+    assert_eq!((seen.traces, seen.deliberate), (6, 0));
+    assert!(seen.frames > 300 && seen.listings > 60, "{seen:?}");
+    // Two servers are chosen from by turns, of each worker its own, in nat_ftp_two alone.
+    replay_with_workers(&["nat_ftp_edits", "nat_ftp_forms", "nat_ftp_v6", "nat_ftp_wait"]);
+}
+
+#[test]
 fn icmp_errors_about_conns_follow_the_flow_as_the_kernels_do() {
     let seen = replay_with_workers(&["nat_icmp_", "tun_icmp_ipip"]);
     assert_eq!((seen.traces, seen.deliberate), (5, 0));

@@ -146,7 +146,10 @@ fn command(bench: &mut Bench, line: &str) {
     let network = |text| words::prefix_of(text).expect("a network");
     let number = |text: &str| text.parse().expect("a number");
     match words[..] {
-        ["ip", "route", "add", "local", prefix, "dev", "lo"] => bench.route_local(network(prefix)),
+        ["ip", "addr", "add", prefix, "dev", "dc"]
+        | ["ip", "route", "add", "local", prefix, "dev", "lo"] => {
+            bench.route_local(network(prefix))
+        }
         ["ip", "link", "set", "ds", "mtu", mtu] => bench.set_mtu(1, number(mtu)),
         ["ip", "link", "set", "dc", "mtu", mtu] => bench.set_mtu(0, number(mtu)),
         ["iptables-legacy", .., "-d", prefix, "-j", "MARK", "--set-mark", mark] => {

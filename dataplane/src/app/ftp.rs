@@ -37,13 +37,25 @@ const MAX_ADDRESS: usize = 45;
 
 /// What the server's answers are searched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Mode {
     /// Nothing.
-    Active,
+    Active = 0,
     /// 227.
-    Passive,
+    Passive = 1,
     /// 229.
-    ExtendedPassive,
+    ExtendedPassive = 2,
+}
+
+impl Mode {
+    /// The mode that a conn's record remembers as a number.
+    pub fn from_memory(memory: u8) -> Mode {
+        match memory {
+            1 => Mode::Passive,
+            2 => Mode::ExtendedPassive,
+            _ => Mode::Active,
+        }
+    }
 }
 
 /// Who listens for the data connection.

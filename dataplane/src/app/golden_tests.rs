@@ -110,7 +110,7 @@ fn listening(listing: &Value) -> BTreeSet<String> {
 
 /// Replays a trace; gives how many frames agree, and the notes after which something does not.
 fn replay(name: &str, vip: u32) -> (usize, Vec<String>) {
-    let path = format!("{}/tests/golden/leaf/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/tests/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect("the trace is there");
     let trace: Value = serde_json::from_str(&text).expect("JSON");
     let mut director = Director::new(vip);
@@ -162,7 +162,7 @@ fn the_four_ways_to_a_data_connection() {
 #[test]
 fn numbers_and_selective_acknowledgements_after_longer_answers() {
     let differ = ["the server retransmits the answer"];
-    assert_eq!(replay("nat_ftp_grow", 0xcb00_7164), (23, differ.map(str::to_owned).to_vec()));
+    assert_eq!(replay("leaf/nat_ftp_grow", 0xcb00_7164), (23, differ.map(str::to_owned).to_vec()));
 }
 
 #[test]
@@ -183,5 +183,5 @@ fn what_announces_a_data_connection_and_what_does_not() {
         "PORT no space",
         "EPRT foreign",
     ];
-    assert_eq!(replay("nat_ftp_odd", 0x0a00_0064), (269, differ.map(str::to_owned).to_vec()));
+    assert_eq!(replay("leaf/nat_ftp_odd", 0x0a00_0064), (269, differ.map(str::to_owned).to_vec()));
 }

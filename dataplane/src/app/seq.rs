@@ -43,9 +43,12 @@ pub struct Record {
     pub inbound: Shift,
     /// Shift of the real server's numbers.
     pub outbound: Shift,
+    /// FTP: the family of the control conn, or of the control conn of a data conn; 0 for none.
+    pub family: u32,
     /// What the helper remembers.
     pub memory: u8,
-    reserved: [u8; 23],
+    /// Zero.
+    pub reserved: [u8; 19],
 }
 
 const _: () = assert!(size_of::<Record>() == SIDE_BYTES, "a record fills a side record");

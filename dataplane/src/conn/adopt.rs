@@ -145,7 +145,8 @@ fn is_sane(conn: &Conn, now: Tick) -> bool {
         | ConnFlags::FILED
         | ConnFlags::V6
         | ConnFlags::RIP_V6
-        | ConnFlags::REPLIES;
+        | ConnFlags::REPLIES
+        | ConnFlags::HELPED;
     let not_from_the_future = now.since(conn.last_seen) as i32 >= 0;
     known.contains(conn.flags)
         && conn.flags.method().is_some()

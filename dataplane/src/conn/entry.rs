@@ -42,6 +42,8 @@ bitflags::bitflags! {
         const RIP_V6 = 1 << 20;
         /// Replies come back through the director and are looked up by a key of their own.
         const REPLIES = 1 << 21;
+        /// A helper reads its packets (the kernel's `cp->app`).
+        const HELPED = 1 << 22;
 
         const _ = !0;
     }
@@ -57,7 +59,19 @@ impl ConnFlags {
     /// (local node and cache bypass).
     #[inline]
     pub fn method(self) -> Option<ForwardingMethod> {
-        match self.0 & Self::FWD_MASK.0 {
+        self.method_within(Self::FWD_MASK)
+    }
+
+    /// The same, and also `None` for a conn that a helper reads: so that who asks which way a packet
+    /// goes learns in the same comparison that it does not go a plain one.
+    #[inline]
+    pub fn plain_method(self) -> Option<ForwardingMethod> {
+        self.method_within(Self::FWD_MASK | Self::HELPED)
+    }
+
+    #[inline]
+    fn method_within(self, mask: ConnFlags) -> Option<ForwardingMethod> {
+        match self.0 & mask.0 {
             0 => Some(ForwardingMethod::Masq),
             2 => Some(ForwardingMethod::Ipip),
             3 => Some(ForwardingMethod::Gatewaying),
@@ -67,7 +81,7 @@ impl ConnFlags {
     }
 
     /// The bits that the table keeps for itself, whatever a caller asks for.
-    pub(super) const OWN: ConnFlags = ConnFlags(!0xffff);
+    pub(super) const OWN: ConnFlags = ConnFlags(!0xffff & !Self::HELPED.0);
 
     /// Whether replies of conns of this method are looked up by their own key.
     #[inline]

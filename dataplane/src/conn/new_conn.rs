@@ -25,7 +25,7 @@ pub struct NewConn<A = u32> {
     pub lport: u16,
     /// See [`Conn::lip_index`].
     pub lip_index: u16,
-    /// Forwarding method and properties; bits from 16 are ignored.
+    /// Forwarding method and properties; bits from 16 are ignored, but [`ConnFlags::HELPED`].
     pub flags: ConnFlags,
     /// State of the protocol's machine, in the kernel's numbers.
     pub state: u8,

@@ -395,14 +395,14 @@ impl ConnTable {
     }
 
     /// Looks at conns whose timers may have run out by `now`, at most `budget`, and removes those
-    /// whose time is over unless `keep` holds one back; `expired` is told. Conns that must outlive
-    /// others are asked about again after four seconds. Returns how many were looked at; less than
-    /// `budget` means that all is done up to `now`.
+    /// whose time is over unless `keep`, given the conn and its side record, holds one back; `expired`
+    /// is told. Conns that must outlive others are asked about again after four seconds at most.
+    /// Returns how many were looked at; less than `budget` means that all is done up to `now`.
     pub fn expire(
         &mut self,
         now: Tick,
         budget: usize,
-        mut keep: impl FnMut(&Conn) -> bool,
+        mut keep: impl FnMut(&mut Conn, Option<&SideRecord>) -> bool,
         expired: &mut impl FnMut(&Ended),
     ) -> usize {
         let mut looked_at = 0;
@@ -422,8 +422,13 @@ impl ConnTable {
 
     /// Whether the conn in an entry taken from the wheel is to be removed. One that is not is filed
     /// again, for one that is its buckets are loaded.
-    fn is_over(&mut self, entry: u32, now: Tick, keep: &mut impl FnMut(&Conn) -> bool) -> bool {
-        let conn = &self.entries[entry as usize];
+    fn is_over(
+        &mut self,
+        entry: u32,
+        now: Tick,
+        keep: &mut impl FnMut(&mut Conn, Option<&SideRecord>) -> bool,
+    ) -> bool {
+        let conn = &mut self.entries[entry as usize];
         if !conn.is_live() {
             return false;
         }
@@ -431,10 +436,12 @@ impl ConnTable {
             self.wheel.file(self.entries, entry, now);
             return false;
         }
-        if keep(conn) {
+        let side = conn.side.checked_sub(1).map(|record| self.side.get(record));
+        if keep(conn, side) {
             self.wheel.file_kept(self.entries, entry, now);
             return false;
         }
+        let conn = &self.entries[entry as usize];
         self.hashes(conn).each().for_each(|(_, hash)| self.prefetch(hash));
         true
     }

@@ -4,10 +4,11 @@
 use super::attached;
 use crate::conn::{Conn, ConnTable, Ended};
 use crate::counters::{OthersLoad, WorkerCounters};
+use crate::expect::{Expectations, FamilyId, Settled};
 use crate::ids::DestId;
 use crate::proto;
 use crate::sched::Loads;
-use crate::service::{DestShared, ServiceTable};
+use crate::service::{Dest, DestShared, ServiceTable};
 use crate::template::{ChildEnd, TemplateStore};
 use crate::time::Tick;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub struct Accounts {
     counters: Arc<WorkerCounters>,
     others: Arc<OthersLoad>,
     templates: Arc<TemplateStore>,
+    expect: Arc<Expectations>,
 }
 
 impl Accounts {
@@ -25,8 +27,14 @@ impl Accounts {
         counters: Arc<WorkerCounters>,
         others: Arc<OthersLoad>,
         templates: Arc<TemplateStore>,
+        expect: Arc<Expectations>,
     ) -> Self {
-        Accounts { counters, others, templates }
+        Accounts { counters, others, templates, expect }
+    }
+
+    /// The announced data connections of all workers.
+    pub fn expect(&self) -> &Expectations {
+        &self.expect
     }
 
     /// The templates of all workers.
@@ -64,11 +72,38 @@ impl Accounts {
             let ended = if over { conn.last_seen.after(conn.timeout) } else { now };
             self.templates.detach(template, ended, how);
         }
+        let family = conn.side.as_ref().map_or_else(FamilyId::default, attached::family_of);
+        self.expect.families().leave(family);
         self.counters.dest(conn.dest).conn_ends(is_active(conn));
-        match table.dest(conn.dest) {
+        self.place_is_free(conn.dest, table);
+    }
+
+    /// A data connection was announced, which is a conn of `dest` from then on but was not scheduled.
+    pub fn announced(&self, dest: &Dest) {
+        self.counters.dest(dest.id).conn_adopted(false);
+        dest.conn_added();
+    }
+
+    /// Of what this worker announced something is a conn of a worker, or is over.
+    pub fn settled(&self, settled: Settled, table: &ServiceTable) {
+        self.counters.dest(settled.dest).conn_ends(false);
+        if let Some(family) = settled.left {
+            self.expect.families().leave(family);
+            self.place_is_free(settled.dest, table);
+        }
+    }
+
+    /// An announced connection has begun; its destination counts it already, this worker does not.
+    pub fn conn_arrives(&self, dest: DestId) {
+        self.counters.dest(dest).conn_adopted(false);
+    }
+
+    /// A conn less, for all workers.
+    pub fn place_is_free(&self, id: DestId, table: &ServiceTable) {
+        match table.dest(id) {
             Some(dest) => dest.conn_removed(),
             None => {
-                table.shared(conn.dest).map(DestShared::conn_removed);
+                table.shared(id).map(DestShared::conn_removed);
             }
         }
     }

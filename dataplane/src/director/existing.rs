@@ -1,16 +1,19 @@
 //! Packets of a conn that exists: is it still good, track its state, forward.
 
 use super::lane::{Flow, Shape};
+use super::onward::Way;
 use super::partial;
 use super::send::send;
-use super::{Director, FlowFamily, Outbox};
+use super::{Director, FlowFamily, Outbox, announced, attached};
 use crate::conn::{Conn, ConnFlags, ConnId, Ended};
 use crate::flow::protocol;
 use crate::forward::{self, masq};
 use crate::ids::DestId;
 use crate::io::{Packet, Pool};
+use crate::nexthop::NextHop;
 use crate::parse::Headers;
 use crate::proto::{self, Side, tcp::state};
+use crate::service::ForwardingMethod;
 use crate::template::ChildEnd;
 use crate::verdict::{DropReason, PuntClass, Verdict};
 
@@ -76,7 +79,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// Whether a SYN or INIT on the conn's tuple begins another one (`conn_reuse_mode`,
-    /// `is_new_conn_expected` in `ip_vs_core.c`): never that of a template's child.
+    /// `is_new_conn_expected` in `ip_vs_core.c`): never that of a template's or control conn's child.
     fn is_reusable(&self, id: ConnId) -> bool {
         let conn = self.conns.get(id);
         let mode = self.tables.services.settings.conn_reuse_mode;
@@ -84,7 +87,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             || mode & 2 != 0
                 && (conn.proto, conn.state) == (protocol::TCP, state::FIN_WAIT)
                 && conn.flags.contains(ConnFlags::NOOUTPUT);
-        mode != 0 && closed && self.template_of(id).is_none()
+        mode != 0 && closed && !attached::is_controlled(&self.conns, id)
     }
 
     /// Counts, tracks and forwards a client's packet of a good conn, new or old.
@@ -98,6 +101,28 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let no_output = self.count_inbound(flow, id);
         self.track(id, &flow.headers, if no_output { Side::InputOnly } else { Side::Input });
         let way = self.way_of(id);
+        if way.method.is_none() {
+            return self.follow_otherwise(packet, flow, id, out);
+        }
+        self.forward(packet, flow, &way, out)
+    }
+
+    /// Forwards a client's packet that does not go the plain way: past the service, or read by a helper
+    /// first.
+    #[inline(never)]
+    pub(super) fn follow_otherwise<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        flow: &Flow<A>,
+        id: ConnId,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        let way = Way { method: self.conns.get(id).flags.method(), ..self.way_of(id) };
+        if way.method.is_some() {
+            if let Err(reason) = self.help_client(packet, flow, &way, id) {
+                return Verdict::Drop(reason);
+            }
+        }
         self.forward(packet, flow, &way, out)
     }
 
@@ -125,7 +150,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Few packets change their conn's state.
     #[inline(never)]
-    fn turn(&mut self, id: ConnId, state: u8) {
+    pub(super) fn turn(&mut self, id: ConnId, state: u8) {
         let conn = self.conns.get_mut(id);
         let before = std::mem::replace(&mut conn.state, state);
         let is_active = proto::is_active(conn.proto, state);
@@ -147,15 +172,49 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         id: ConnId,
         out: &mut Outbox<P>,
     ) -> Verdict {
-        if self.is_fullnat(id) {
-            return self.outbound_fullnat(packet, flow, id, out);
+        if self.conns.get(id).flags.plain_method() != Some(ForwardingMethod::Masq) {
+            return self.outbound_otherwise(packet, flow, id, out);
         }
+        match self.reply_hop(flow) {
+            Some(hop) => self.reply(packet, flow, (id, &hop), out),
+            None => Verdict::Punt(PuntClass::Rest),
+        }
+    }
+
+    /// A real server's reply that does not go the plain way.
+    #[inline(never)]
+    fn outbound_otherwise<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        flow: &Flow<A>,
+        id: ConnId,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        match self.is_fullnat(id) {
+            true => self.outbound_fullnat(packet, flow, id, out),
+            false => self.outbound_helped(packet, flow, id, out),
+        }
+    }
+
+    /// The next hop of a reply; `None` if a router would refuse it.
+    #[inline(always)]
+    pub(super) fn reply_hop<A: FlowFamily>(&self, flow: &Flow<A>) -> Option<NextHop> {
         let headers = &flow.headers;
-        let Some(hop) = self.hop_to(headers.key.dst) else { return Verdict::Punt(PuntClass::Rest) };
-        let fits = forward::fits(headers.ip_len, hop.mtu);
-        if forward::expires(headers) || headers.df && !fits {
-            return Verdict::Punt(PuntClass::Rest);
-        }
+        let hop = self.hop_to(headers.key.dst)?;
+        let fits = !headers.df || forward::fits(headers.ip_len, hop.mtu);
+        (fits && !forward::expires(headers)).then_some(hop)
+    }
+
+    /// Tracks, counts and forwards a real server's reply that goes on to `hop`.
+    #[inline(always)]
+    pub(super) fn reply<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        flow: &Flow<A>,
+        (id, hop): (ConnId, &NextHop),
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        let headers = &flow.headers;
         if flow.shape == Shape::Cut {
             return self.outbound_cut(id);
         }
@@ -173,16 +232,24 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         } else if !partial::outbound(packet, flow, (vip, vport), deltas) {
             return Verdict::Drop(DropReason::FragmentSctp);
         }
-        send(packet, headers.l3, headers.ip_len, &hop, &mut self.pool, out)
+        send(packet, headers.l3, headers.ip_len, hop, &mut self.pool, out)
     }
 
     /// Ends a conn that has been silent for its timeout; the wheel may be a little late.
     pub(super) fn end_if_expired(&mut self, id: ConnId) -> bool {
-        let expired = self.conns.get(id).is_expired(self.now);
+        let expired = self.conns.get(id).is_expired(self.now) && !self.is_held(id);
         if expired {
             self.end(id);
         }
         expired
+    }
+
+    /// Whether a conn whose time is over stays for others, and for how long then.
+    #[cold]
+    fn is_held(&mut self, id: ConnId) -> bool {
+        let side = self.conns.side(id).copied();
+        let families = self.accounts.expect().families();
+        announced::hold(self.conns.get_mut(id), side.as_ref(), families, self.now)
     }
 
     pub(super) fn end(&mut self, id: ConnId) {

@@ -71,6 +71,7 @@ pub(super) enum Shape {
 }
 
 /// A packet of a flow.
+#[derive(Clone, Copy)]
 pub(super) struct Flow<A = u32> {
     pub headers: Headers<A>,
     pub shape: Shape,

@@ -7,13 +7,16 @@
 //! inserts, and a conn that ended inside the window is not found.
 
 mod accounts;
+mod announced;
 mod attached;
 mod cut;
 mod defence;
 mod existing;
+mod expected;
 mod family;
 mod flush;
 mod fragments;
+mod ftp;
 mod fullnat;
 mod held;
 mod lane;
@@ -34,8 +37,9 @@ pub use held::Held;
 pub use outbox::Outbox;
 pub use tables::Tables;
 
-use crate::conn::ConnTable;
+use crate::conn::{Conn, ConnTable, SideRecord};
 use crate::counters::{OthersLoad, Tally, WorkerCounters};
+use crate::expect::Expectations;
 use crate::flow::Direction;
 use crate::ids::WorkerId;
 use crate::interface::Interfaces;
@@ -70,6 +74,8 @@ pub struct Setup<L> {
     pub others: Arc<OthersLoad>,
     /// The persistence templates of all workers.
     pub templates: Arc<TemplateStore>,
+    /// The announced data connections of all workers.
+    pub expect: Arc<Expectations>,
     /// Neighbours it wants resolved; a full queue loses the wish, the next packet repeats it.
     pub wishes: Arc<ArrayQueue<ResolveRequest>>,
     /// Who owns which slot.
@@ -98,14 +104,16 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     now: Tick,
     ip_ids: IpIds,
     flush: Flush,
+    /// When this worker last looked for announcements that are over.
+    announced_swept: Tick,
 }
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// A director without services. Conns of an adopted table are counted for their destinations.
     pub fn new(setup: Setup<L>) -> Self {
         let mut conns = setup.conns;
-        attached::forget_templates(&mut conns);
-        let accounts = Accounts::new(setup.counters, setup.others, setup.templates);
+        attached::forget_links(&mut conns);
+        let accounts = Accounts::new(setup.counters, setup.others, setup.templates, setup.expect);
         accounts.adopt(&conns);
         let workers = setup.slot_map.workers();
         let fragments = Fragments::new(conns.secret());
@@ -125,6 +133,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             now: Tick::default(),
             ip_ids: IpIds(setup.ip_id),
             flush: Flush::default(),
+            announced_swept: Tick::default(),
         }
     }
 
@@ -322,7 +331,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// ending them.
     pub fn expire(&mut self, now: Tick, budget: usize) {
         let (accounts, tables) = (&self.accounts, &mut self.tables);
-        self.conns.expire(now, budget, |_| false, &mut |conn| {
+        let families = accounts.expect().families();
+        let keep =
+            |conn: &mut Conn, side: Option<&SideRecord>| announced::hold(conn, side, families, now);
+        self.conns.expire(now, budget, keep, &mut |conn| {
             accounts.conn_ends(conn, &tables.services, now, ChildEnd::Expired);
             tables.load_changed(conn.dest);
         });
@@ -337,6 +349,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         self.defend();
         self.release_held(out);
         self.flush_removed();
+        self.review_announced();
         self.sweeper.sweep(self.accounts.templates(), now, TEMPLATE_BATCH);
         self.accounts.counters().conns.store(self.conns.len() as u64, RELAXED);
     }

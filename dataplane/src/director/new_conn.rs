@@ -1,7 +1,7 @@
 //! Packets of no conn: whose service, which destination, a new entry.
 
 use super::lane::{Flow, Shape};
-use super::{Director, FlowFamily, Outbox};
+use super::{Director, FlowFamily, Outbox, ftp};
 use crate::conn::{ConnFlags, ConnId, Ended, InsertError, NewConn};
 use crate::flow::{port, protocol};
 use crate::forward::masq;
@@ -40,6 +40,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             Shape::Later => return Verdict::Drop(DropReason::FragmentOrphan),
             Shape::Cut => return Verdict::Drop(DropReason::BadL4Header),
             Shape::Riding => return Verdict::Punt(PuntClass::Rest),
+        }
+        if let Some(verdict) = self.expected(packet, flow, out) {
+            return verdict;
         }
         let opening = self.opening(headers);
         if opening == Opening::Drop {
@@ -106,10 +109,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             }
             Err(error) => {
                 self.give_back(chosen);
-                Verdict::Drop(match error {
-                    InsertError::Full => DropReason::TableFull,
-                    InsertError::TupleTaken => DropReason::TupleTaken,
-                })
+                Verdict::Drop(error.into())
             }
         }
     }
@@ -185,7 +185,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             rport,
             lport: 0,
             lip_index: 0,
-            flags: flags_of(dest),
+            flags: flags_of(dest) | ftp::helped(&key, dest.method),
             state: state::NONE,
             dest: dest.id,
             timeout: self.tables.services.settings.timeouts.timeout(key.proto, state::NONE),

@@ -21,7 +21,7 @@ use crate::wire::checksum::Delta;
 /// What forwarding takes out of a conn.
 #[derive(Clone, Copy)]
 pub(super) struct Way<A> {
-    /// `None`: past the service, to where the packet was going.
+    /// `None`: not a plain way, see [`Director::follow_otherwise`].
     pub method: Option<ForwardingMethod>,
     /// Real server's address, for methods that rewrite to it.
     pub rip: A,
@@ -79,7 +79,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     pub(super) fn way_of<A: FlowFamily>(&self, id: ConnId) -> Way<A> {
         let conn = self.conns.get(id);
         Way {
-            method: conn.flags.method(),
+            method: conn.flags.plain_method(),
             rip: self.conns.rip(conn),
             rport: conn.rport,
             deltas: (conn.l3_delta, conn.l4_delta),

@@ -11,13 +11,25 @@
 //! while nothing is expected a question is one load, and one more tells most clients for whom
 //! nothing is. The loads are relaxed: a data connection's first packet has crossed the network twice
 //! since its announcement was stored.
+//!
+//! An expectation counts as a conn of its destination, as the kernel's entry does, on the worker that
+//! announced it: its home. Whoever removes it tells the home so ([`Settled`]), because a worker's
+//! counts are written by that worker alone. [`Families`] say which control connections have data
+//! connections, announced or under way.
 
+mod families;
 mod shard;
 
-use crate::ids::DestId;
-use crate::limits::{EXPECT_PER_SHARD, EXPECT_SHARDS};
+pub use families::{Families, FamilyId};
+
+use crate::conn::{Addresses, Conn, Listed};
+use crate::ids::{DestId, WorkerId};
+use crate::limits::{EXPECT_PER_SHARD, EXPECT_SHARDS, WINDOW};
+use crate::proto::tcp;
 use crate::siphash::siphash;
 use crate::time::Tick;
+use bytemuck::Zeroable;
+use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 use shard::{Room, Shard};
 use std::net::IpAddr;
@@ -50,8 +62,10 @@ pub struct Expectation {
     pub dest: DestId,
     /// The conn's flags, forwarding method among them, in the form of the conn table.
     pub flags: u32,
-    /// The control conn, in the form of [`crate::app::seq::Record::link`].
-    pub control: u64,
+    /// The control conn's, which counts this one among its children.
+    pub family: FamilyId,
+    /// The worker that counts it for its destination.
+    pub home: WorkerId,
     /// When it is over.
     pub deadline: Tick,
 }
@@ -107,14 +121,29 @@ pub enum Taken {
     Busy,
 }
 
+/// An expectation that its home no longer counts for its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// The destination.
+    pub dest: DestId,
+    /// Its family, which it leaves, if its time was over; a conn that came of it stays in it.
+    pub left: Option<FamilyId>,
+}
+
 /// The store. All its memory is taken when it is made.
 #[derive(Debug)]
 pub struct Expectations {
     /// How many there are, those that are over but not removed among them.
     count: CachePadded<AtomicU32>,
     shards: Box<[CachePadded<Locked>]>,
+    /// By worker.
+    settled: Box<[ArrayQueue<Settled>]>,
+    families: Families,
     secret: [u64; 2],
 }
+
+/// What a home has not read yet: all expectations may be its, and one turn's more.
+const SETTLED: usize = EXPECT_SHARDS * EXPECT_PER_SHARD + 2 * WINDOW;
 
 #[derive(Debug)]
 struct Locked {
@@ -124,14 +153,16 @@ struct Locked {
 }
 
 impl Expectations {
-    /// An empty store; `secret` is random.
-    pub fn new(secret: [u64; 2]) -> Expectations {
+    /// An empty store for so many workers; `secret` is random.
+    pub fn new(secret: [u64; 2], workers: usize) -> Expectations {
         let locked = || Locked {
             cells: [const { AtomicU32::new(0) }; CELLS],
             shard: Mutex::new(Shard::new(EXPECT_PER_SHARD)),
         };
         let shards = (0..EXPECT_SHARDS).map(|_| CachePadded::new(locked())).collect();
-        Expectations { count: CachePadded::default(), shards, secret }
+        let settled = (0..workers).map(|_| ArrayQueue::new(SETTLED)).collect();
+        let (count, families) = (CachePadded::default(), Families::new());
+        Expectations { count, shards, settled, families, secret }
     }
 
     /// Stores an announcement.
@@ -142,7 +173,7 @@ impl Expectations {
             return Announced::Renewed;
         }
         if let Room::None =
-            shard.make_room(expectation.client, now, |old| self.uncount(locked, old))
+            shard.make_room(expectation.client, now, |old| self.is_over(locked, old))
         {
             return Announced::Full;
         }
@@ -167,7 +198,7 @@ impl Expectations {
         let Some(mut shard) = locked.try_lock() else { return Taken::Busy };
         match shard.take(proto, ends, now) {
             Some(expectation) => {
-                self.uncount(locked, &expectation);
+                self.settle(locked, &expectation, None);
                 Taken::Expected(expectation)
             }
             None => Taken::None,
@@ -182,7 +213,7 @@ impl Expectations {
         }
         for locked in &self.shards {
             if let Some(mut shard) = locked.try_lock() {
-                shard.expire(now, |old| self.uncount(locked, old));
+                shard.expire(now, |old| self.is_over(locked, old));
             }
         }
     }
@@ -217,10 +248,26 @@ impl Expectations {
         (&self.shards[shard], (hash >> 32) as usize % CELLS)
     }
 
-    fn uncount(&self, locked: &Locked, old: &Expectation) {
+    /// The next expectation that `home` is to count no longer.
+    pub fn settled(&self, home: WorkerId) -> Option<Settled> {
+        self.settled[home.index()].pop()
+    }
+
+    /// The families of control connections.
+    pub fn families(&self) -> &Families {
+        &self.families
+    }
+
+    fn is_over(&self, locked: &Locked, old: &Expectation) {
+        self.settle(locked, old, Some(old.family));
+    }
+
+    fn settle(&self, locked: &Locked, old: &Expectation, left: Option<FamilyId>) {
         let (_, cell) = self.place(old.client);
         locked.cells[cell].fetch_sub(1, Relaxed);
         self.count.fetch_sub(1, Relaxed);
+        let told = self.settled[old.home.index()].push(Settled { dest: old.dest, left });
+        debug_assert!(told.is_ok(), "a home that announces reads what was settled");
     }
 }
 
@@ -243,6 +290,16 @@ impl Expectation {
     /// Whether its time has passed.
     pub fn is_over(&self, now: Tick) -> bool {
         now.since(self.deadline) as i32 >= 0
+    }
+
+    /// The conn that it is in the kernel, for a listing.
+    pub fn listed(&self, now: Tick) -> Listed {
+        let mut conn = Conn::zeroed();
+        (conn.proto, conn.state) = (self.proto, tcp::state::LISTEN);
+        (conn.cport, conn.vport, conn.rport) = (self.cport, self.vport, self.rport);
+        (conn.last_seen, conn.timeout) = (now, self.deadline.since(now));
+        let addresses = Addresses { client: self.client, vip: self.vip, real: self.rip };
+        Listed { conn, addresses, local: None }
     }
 
     /// Whether a packet of `proto` between `ends` is its first one. A client may also answer before

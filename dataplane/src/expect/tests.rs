@@ -16,7 +16,12 @@ const fn v4(bits: u32) -> IpAddr {
 }
 
 fn store() -> Expectations {
-    Expectations::new([3, 5])
+    Expectations::new([3, 5], 1)
+}
+
+/// What the home has not read yet, as destination ids and the families left.
+fn settled(store: &Expectations) -> Vec<Settled> {
+    std::iter::from_fn(|| store.settled(WorkerId(0))).collect()
 }
 
 fn passive(client: IpAddr, port: u16) -> Expectation {
@@ -30,7 +35,8 @@ fn passive(client: IpAddr, port: u16) -> Expectation {
         rport: port,
         dest: DestId(7),
         flags: 1,
-        control: 42,
+        family: FamilyId(42),
+        home: WorkerId(0),
         deadline: NOW.after(ticks(120)),
     }
 }
@@ -65,6 +71,8 @@ fn a_passive_data_connection_is_taken_once_from_any_port_of_its_client() {
     assert_eq!(store.take(TCP, &ends, NOW), Taken::Expected(expected));
     assert_eq!(store.take(TCP, &ends, NOW), Taken::None);
     assert!(store.is_empty());
+    // The conn that came of it stays in the family.
+    assert_eq!(settled(&store), [Settled { dest: DestId(7), left: None }]);
 }
 
 #[test]
@@ -128,8 +136,10 @@ fn what_is_over_is_not_taken_and_goes_when_asked() {
     let later = Expectation { deadline: over.after(1), ..passive(client, 1) };
     assert_eq!(store.announce(later, last), Announced::Renewed);
     store.announce(passive(v4(2), 1), NOW);
+    assert_eq!(settled(&store), []);
     store.expire(over);
     assert_eq!(store.len(), 1);
+    assert_eq!(settled(&store), [Settled { dest: DestId(7), left: Some(FamilyId(42)) }]);
     let mut listed = Vec::new();
     store.list(over, &mut listed);
     assert_eq!(listed, [later]);
@@ -173,7 +183,7 @@ fn a_full_shard_refuses_new_clients_until_something_is_over() {
 #[test]
 fn random_announcements_and_questions_agree_with_a_plain_list() {
     let (mut rng, store, mut list) = (Rng::new(8), store(), Vec::<Expectation>::new());
-    let (mut now, mut taken) = (NOW, 0);
+    let (mut now, mut taken, mut told, mut new) = (NOW, 0, 0, 0);
     for _ in 0..50_000 {
         now = now.after(rng.below(3) as u32);
         let (client, port) = (v4(rng.below(4) as u32), 1 + rng.below(3) as u16);
@@ -181,6 +191,7 @@ fn random_announcements_and_questions_agree_with_a_plain_list() {
         let rip = if rng.one_in(3) { VIP } else { RIP };
         let made = Expectation { rip, deadline: now.after(rng.below(60) as u32), ..made };
         list.retain(|old| !old.is_over(now));
+        told += settled(&store).len();
         match rng.below(5) {
             0 | 1 => {
                 let again = list.iter_mut().find(|old| old.is_again(&made));
@@ -188,6 +199,7 @@ fn random_announcements_and_questions_agree_with_a_plain_list() {
                 if !renewed {
                     list.push(made);
                 }
+                new += usize::from(!renewed);
                 let outcome = if renewed { Announced::Renewed } else { Announced::New };
                 assert_eq!(store.announce(made, now), outcome);
             }
@@ -209,6 +221,7 @@ fn random_announcements_and_questions_agree_with_a_plain_list() {
     assert!(taken > 1000, "{taken} taken");
     store.expire(now.after(ticks(60)));
     assert!(store.is_empty());
+    assert_eq!(told + settled(&store).len(), new, "the home hears of each once");
     let counted = |locked: &CachePadded<Locked>| locked.cells.iter().all(|c| c.load(Relaxed) == 0);
     assert!(store.shards.iter().all(counted), "every cell is counted down");
 }

@@ -7,6 +7,7 @@
 use crate::conn::{ConnTable, TableConfig};
 use crate::counters::{OthersLoad, Tally, WorkerCounters, aggregate};
 use crate::director::Setup;
+use crate::expect::Expectations;
 use crate::handover::HandOver;
 use crate::ids::{DestId, Generation, InterfaceId, PortId, WorkerId};
 use crate::interface::{Interface, Interfaces};
@@ -79,6 +80,7 @@ pub struct Machine {
     punted: Vec<PuntReceiver<SimPacket>>,
     to_workers: Vec<ToWorker<SimPacket>>,
     templates: Arc<TemplateStore>,
+    expect: Arc<Expectations>,
     wishes: Arc<ArrayQueue<ResolveRequest>>,
     pool: SimPool,
 }
@@ -105,6 +107,7 @@ impl Machine {
             punted: Vec::new(),
             to_workers: Vec::new(),
             templates: Arc::new(templates(config)),
+            expect: Arc::new(Expectations::new(config.secret, config.workers)),
             wishes: Arc::new(ArrayQueue::new(64)),
             pool: SimPool::new(config.buffers),
         };
@@ -117,6 +120,7 @@ impl Machine {
                 counters: machine.counters[worker].clone(),
                 others: machine.others[worker].clone(),
                 templates: machine.templates.clone(),
+                expect: machine.expect.clone(),
                 wishes: machine.wishes.clone(),
                 slot_map: slot_map.clone(),
                 pool: machine.pool.clone(),
@@ -265,6 +269,11 @@ impl Machine {
     /// The persistence templates of all workers.
     pub fn templates(&self) -> &TemplateStore {
         &self.templates
+    }
+
+    /// The announced data connections of all workers.
+    pub fn expect(&self) -> &Expectations {
+        &self.expect
     }
 
     /// How many workers there are.

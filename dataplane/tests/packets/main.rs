@@ -6,6 +6,7 @@ mod edges;
 mod forward;
 mod fragment_storm;
 mod fragments;
+mod ftp;
 mod full;
 mod fullnat;
 mod gather;

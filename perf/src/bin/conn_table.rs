@@ -203,7 +203,7 @@ impl Bench {
 
     /// All conns are filed again, none is over.
     fn look_at_timers(&mut self) {
-        while self.table.expire(self.now, 64, |_| false, &mut |_| panic!("over")) == 64 {}
+        while self.table.expire(self.now, 64, |_, _| false, &mut |_| panic!("over")) == 64 {}
     }
 }
 

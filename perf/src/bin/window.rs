@@ -7,6 +7,7 @@
 
 use dataplane::conn::{ConnTable, TableConfig};
 use dataplane::director::Setup;
+use dataplane::expect::Expectations;
 use dataplane::handover::HandOver;
 use dataplane::ids::{InterfaceId, PortId, WorkerId};
 use dataplane::interface::Interfaces;
@@ -107,6 +108,7 @@ fn worker(method: ForwardingMethod, flows: usize, queue: Circle) -> BenchWorker 
         counters: Arc::default(),
         others: Arc::default(),
         templates: Arc::default(),
+        expect: Arc::new(Expectations::new([0, 1], 1)),
         wishes: Arc::new(crossbeam::queue::ArrayQueue::new(1)),
         slot_map: Arc::new(SlotMap::even(1)),
         pool: NoPool,

@@ -56,6 +56,6 @@ fn is_there(table: &ConnTable, key: &FlowKey) -> bool {
 }
 
 fn expire_all(table: &mut ConnTable, now: Tick, expired: &mut impl FnMut(&Ended)) {
-    while table.expire(now, 64, |_| false, expired) == 64 {}
+    while table.expire(now, 64, |_, _| false, expired) == 64 {}
     table.end_window();
 }

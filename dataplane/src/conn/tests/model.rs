@@ -177,7 +177,7 @@ impl Trial {
     fn expire(&mut self) {
         let budget = self.random.below(100);
         let (now, model, removed) = (self.now, &mut self.model, &mut self.removed);
-        self.table.expire(now, budget, |_| false, &mut |conn| {
+        self.table.expire(now, budget, |_, _| false, &mut |conn| {
             assert!(conn.is_expired(now), "never early");
             removed.push(model.keys[&conn.inbound_key()].0);
             model.remove_key(conn);

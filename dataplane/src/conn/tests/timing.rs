@@ -85,7 +85,7 @@ fn a_long_pause_is_caught_up_within_the_budget_of_each_call() {
         let now = Tick(7).after(pause);
         for calls in 0.. {
             let before = table.len();
-            let looked_at = table.expire(now, 10, |_| false, &mut |_| ());
+            let looked_at = table.expire(now, 10, |_, _| false, &mut |_| ());
             assert!(looked_at <= 10 && before - table.len() <= looked_at);
             if looked_at < 10 {
                 break;
@@ -102,7 +102,7 @@ fn a_conn_that_controls_others_is_kept_and_asked_about_again() {
     insert(&mut table, &new_conn(1), Tick(0)).unwrap();
     let mut asked = 0;
     for tick in 0..=160 + 2 * MAX_STEP {
-        let keep = |_: &Conn| {
+        let keep = |_: &mut Conn, _: Option<&crate::conn::SideRecord>| {
             asked += 1;
             asked < 3
         };
