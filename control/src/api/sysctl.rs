@@ -4,12 +4,17 @@ use super::protocol::{ApiError, ErrorCode};
 
 /// Names with a meaning here, and the range of their values.
 pub const SUPPORTED: &[(&str, i64, i64)] = &[
+    ("am_droprate", 0, i32::MAX as i64),
+    ("amemthresh", 0, i32::MAX as i64),
     ("cache_bypass", 0, 1),
     ("conn_reuse_mode", 0, 3),
+    ("drop_entry", 0, 3),
+    ("drop_packet", 0, 3),
     ("expire_nodest_conn", 0, 1),
     ("expire_quiescent_template", 0, 1),
     ("nat_icmp_send", 0, 1),
     ("pmtu_disc", 0, 1),
+    ("secure_tcp", 0, 3),
     ("sloppy_sctp", 0, 1),
     ("sloppy_tcp", 0, 1),
 ];
@@ -104,8 +109,8 @@ mod tests {
 
     #[test]
     fn unknown_names_unsupported_names_and_bad_values_are_told_apart() {
-        assert!(check_key("drop_entry").unwrap_err().is(ErrorCode::NotSupported));
-        assert!(check_key("drop_entries").unwrap_err().is(ErrorCode::UnknownKey));
+        assert!(check_key("sync_ports").unwrap_err().is(ErrorCode::NotSupported));
+        assert!(check_key("sync_port").unwrap_err().is(ErrorCode::UnknownKey));
         assert_eq!(check_value("conn_reuse_mode", "2"), Ok(2));
         assert!(check_value("conn_reuse_mode", "x").unwrap_err().is(ErrorCode::BadValue));
         assert!(check_value("sloppy_tcp", "2").unwrap_err().is(ErrorCode::BadValue));

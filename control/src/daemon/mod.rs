@@ -26,6 +26,9 @@ const AGGREGATE: Duration = Duration::from_millis(1);
 /// How often rates are reckoned (`ip_vs_est.c`).
 const TICK: Duration = Duration::from_secs(2);
 
+/// How often it is looked at whether floods are to be defended against (`defense_work_handler`).
+const DEFEND: Duration = Duration::from_secs(1);
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -97,6 +100,7 @@ async fn serve(
     engine.configure(config).await.map_err(|error| error.to_string())?;
     tokio::spawn(aggregate(engine.clone()));
     tokio::spawn(tick(engine.clone()));
+    tokio::spawn(defend(engine.clone()));
     let stop = stop_signal().map_err(told("listen for signals"))?;
     let begin = begin_signal(config.workers.begin).map_err(told("listen for signals"))?;
     let forward = async {
@@ -127,6 +131,17 @@ async fn tick(engine: Arc<Engine>) {
     loop {
         interval.tick().await;
         engine.tick().await;
+    }
+}
+
+async fn defend(engine: Arc<Engine>) {
+    let mut interval = tokio::time::interval(DEFEND);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if let Err(error) = engine.defend().await {
+            log::warn!("cannot tell the workers how to defend: {error}");
+        }
     }
 }
 

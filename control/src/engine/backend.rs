@@ -1,6 +1,7 @@
 //! The engine behind the API's socket.
 
 use super::publish::Entry;
+use super::state::Desired;
 use super::{Engine, internal, listing, stats};
 use crate::api::Backend;
 use crate::api::protocol::{ApiError, ConnFilter, ConnRow, Listing, Status, Sysctl, Timeouts};
@@ -103,7 +104,12 @@ impl Backend for Engine {
     }
 
     async fn set_sysctl(&self, key: String, value: String) -> Result<(), ApiError> {
-        self.edit(move |desired| desired.with_sysctl(&key, &value)).await.map(drop)
+        let memory = self.memory();
+        let edit = move |mut desired: Desired| {
+            desired.sysctls.note_memory(memory);
+            desired.with_sysctl(&key, &value)
+        };
+        self.edit(edit).await.map(drop)
     }
 
     async fn marks(&self) -> Result<Vec<MarkRule>, ApiError> {

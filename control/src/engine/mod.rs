@@ -5,6 +5,7 @@
 
 mod backend;
 pub mod compile;
+pub mod defence;
 #[cfg(test)]
 mod fake;
 pub mod identity;
@@ -28,9 +29,11 @@ use dataplane::counters::{OthersLoad, aggregate};
 use dataplane::expect::Expectations;
 use dataplane::ids::{DestId, Generation};
 use dataplane::mailbox::Message;
+use defence::Memory;
 use paths::Paths;
 use publish::Publisher;
 use state::{Desired, State};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 use tokio::sync::Mutex;
@@ -152,6 +155,33 @@ impl Engine {
             let dests = self.dests.get();
             aggregate(dests.iter().copied(), self.publisher.counters(), &self.others);
         }
+    }
+
+    /// What is to be done each second: whether floods are to be defended against.
+    ///
+    /// # Errors
+    /// As [`Engine::change`].
+    pub async fn defend(&self) -> Result<(), ApiError> {
+        let memory = self.memory();
+        let acts = self.locked.lock().await.state.desired().sysctls.clone().second(memory);
+        if acts {
+            let edit = move |mut desired: Desired| {
+                desired.sysctls.second(memory);
+                Ok(desired)
+            };
+            self.edit(edit).await?;
+        }
+        Ok(())
+    }
+
+    /// What memory is available.
+    fn memory(&self) -> Memory {
+        let counters = self.publisher.counters();
+        let fullest = counters.iter().map(|worker| worker.conns.load(Relaxed)).max().unwrap_or(0);
+        let room = self.table_size as i64 / counters.len().max(1) as i64;
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let pages = defence::free_pages(&meminfo).unwrap_or(i64::MAX);
+        Memory { pages, free: room - fullest as i64, room }
     }
 
     /// What is to be done every two seconds: rates, ids of destinations that are gone, and tables

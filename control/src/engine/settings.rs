@@ -1,5 +1,6 @@
 //! `net.ipv4.vs` and `ipvsadm --set`: what the operator set, and what workers are told of it.
 
+use super::defence::{Defence, Memory};
 use crate::api::protocol::{ApiError, Sysctl, Timeouts};
 use crate::api::sysctl::check_value;
 use crate::config::Config;
@@ -12,6 +13,7 @@ use dataplane::time::ticks;
 pub struct Sysctls {
     settings: Settings,
     timeouts: Timeouts,
+    defence: Defence,
 }
 
 impl Sysctls {
@@ -21,6 +23,7 @@ impl Sysctls {
         settings.timeouts.tcp[usize::from(state::ESTABLISHED)] = ticks(self.timeouts.tcp);
         settings.timeouts.tcp[usize::from(state::FIN_WAIT)] = ticks(self.timeouts.tcpfin);
         settings.timeouts.udp = ticks(self.timeouts.udp);
+        self.defence.apply(&mut settings);
         settings
     }
 
@@ -65,9 +68,19 @@ impl Sysctls {
             "pmtu_disc" => settings.pmtu_disc = value != 0,
             "sloppy_sctp" => settings.sloppy_sctp = value != 0,
             "sloppy_tcp" => settings.sloppy_tcp = value != 0,
-            _ => return false,
+            _ => return self.defence.set(key, value),
         }
         true
+    }
+
+    /// Takes note of what memory is available, for the modes that are set next.
+    pub fn note_memory(&mut self, memory: Memory) {
+        self.defence.note(memory);
+    }
+
+    /// What is to be done each second: `true` if workers are to be told of it.
+    pub fn second(&mut self, memory: Memory) -> bool {
+        self.defence.second(memory)
     }
 
     /// All values, by name.
@@ -84,7 +97,7 @@ impl Sysctls {
             ("sloppy_tcp", i64::from(settings.sloppy_tcp)),
         ];
         let row = |(key, value): (&str, i64)| Sysctl { key: key.into(), value: value.to_string() };
-        rows.into_iter().map(row).collect()
+        rows.into_iter().chain(self.defence.list()).map(row).collect()
     }
 }
 
@@ -103,7 +116,7 @@ mod tests {
                 assert_eq!(listed.map(|row| row.value), Some(value.to_string()));
             }
         }
-        assert!(!sysctls.set("drop_entry", 1));
+        assert!(!sysctls.set("sync_ports", 1));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::network;
 use control::api::protocol::{Answer, ApiError, ConnFilter, ConnRow, ErrorCode, Listing, Op};
 use control::api::{CallError, Director};
+use control::engine::defence::Memory;
 use control::engine::state::{Desired, State};
 use control::engine::{row, template_row};
 use control::ipvsadm;
@@ -70,9 +71,18 @@ impl Bench {
     pub fn wait(&mut self, duration: Duration) {
         let ticks = (duration.as_secs_f64() * f64::from(TICKS_PER_SECOND)).round() as u32;
         let end = self.now.after(ticks);
+        self.defend();
         while self.now != end {
             self.now = self.now.after(4.min(end.since(self.now)));
             self.machine.settle(self.now);
+        }
+    }
+
+    /// What control does each second, with memory enough.
+    fn defend(&mut self) {
+        let mut desired = self.state.desired().clone();
+        if desired.sysctls.second(Memory::default()) {
+            self.install(desired);
         }
     }
 

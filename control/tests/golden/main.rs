@@ -179,6 +179,15 @@ fn headers_that_are_cut_or_lie_go_as_the_kernels_do() {
 }
 
 #[test]
+fn every_so_many_new_conns_are_refused_as_the_kernel_does() {
+    let seen = replay_all(&["defence_packet"]);
+    assert_eq!(seen.traces, 1);
+    let mut expected = [0; Answer::COUNT];
+    expected[Answer::Rst as usize] = 13;
+    assert_eq!(seen.by_linux, expected, "what begins no conn");
+}
+
+#[test]
 fn states_and_timeouts_are_the_kernels_after_every_sequence_of_segments_or_chunks() {
     let mut sequences = 0;
     for path in kept("fsm_") {
@@ -188,5 +197,5 @@ fn states_and_timeouts_are_the_kernels_after_every_sequence_of_segments_or_chunk
         }
         sequences += golden.states.len();
     }
-    assert_eq!(sequences, 585 + 341 + 85 + 292 + 27 + 421 + 1111);
+    assert_eq!(sequences, 585 + 341 + 85 + 292 + 27 + 73 + 85 + 421 + 1111);
 }

@@ -282,7 +282,7 @@ fn values_that_cannot_be_are_refused_before_the_backend_sees_them() {
     let long = Timeouts { tcp: 2_678_401, tcpfin: 0, udp: 0 };
     for (op, code) in [
         (set("sloppy_tcp", "x"), "bad_value"),
-        (set("drop_entry", "1"), "not_supported"),
+        (set("sync_ports", "1"), "not_supported"),
         (set("nosuch", "1"), "unknown_key"),
         (Op::TimeoutsSet(long), "bad_value"),
     ] {

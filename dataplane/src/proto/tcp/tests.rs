@@ -186,13 +186,13 @@ fn a_kernel_doing_tunnels_reaches_the_same_states_and_timeouts() {
 #[test]
 fn a_kernel_with_secure_tcp_doing_nat_reaches_the_same_states_and_timeouts() {
     let rules = Rules { secure: true, ..NAT };
-    replay(include_str!("../../../tests/golden/leaf/fsm_tcp_nat_secure.json"), rules, 73);
+    replay(include_str!("../../../tests/golden/fsm_tcp_nat_secure.json"), rules, 73);
 }
 
 #[test]
 fn a_kernel_with_secure_tcp_doing_direct_routing_reaches_the_same_states_and_timeouts() {
     let rules = Rules { secure: true, ..PAST_US };
-    replay(include_str!("../../../tests/golden/leaf/fsm_tcp_dr_secure.json"), rules, 85);
+    replay(include_str!("../../../tests/golden/fsm_tcp_dr_secure.json"), rules, 85);
 }
 
 #[test]
