@@ -25,6 +25,8 @@ pub struct WorkerCounters {
     pub conns: AtomicU64,
     /// Conns dropped half-open to make room (the rule for a full table).
     pub evicted: AtomicU64,
+    /// Packets that went without the TCP option that tells the client's address: no room.
+    pub toa_omitted: AtomicU64,
     /// Entries that `drop_entry` dropped.
     pub dropped_entries: AtomicU64,
     /// Generation of the service table in use.
@@ -145,6 +147,7 @@ impl WorkerCounters {
             dests: std::iter::repeat_with(DestCounters::default).take(MAX_DESTS).collect(),
             conns: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
+            toa_omitted: AtomicU64::new(0),
             dropped_entries: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             turns: AtomicU64::new(0),
@@ -184,6 +187,11 @@ impl WorkerCounters {
             dropped: std::array::from_fn(|reason| packets.dropped[reason].load(Relaxed)),
             held: packets.held.load(Relaxed),
         }
+    }
+
+    /// A packet goes without the option that tells the client's address. Writer only.
+    pub fn omits_toa(&self) {
+        add(&self.toa_omitted, 1);
     }
 
     /// The counters of one destination.

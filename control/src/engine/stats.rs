@@ -88,6 +88,7 @@ pub fn worker(counters: &Arc<WorkerCounters>) -> Value {
     let Value::Object(mut object) = packets(&tally) else { return Value::Null };
     object.insert("conns".into(), counters.conns.load(Relaxed).into());
     object.insert("evicted".into(), counters.evicted.load(Relaxed).into());
+    object.insert("toa_omitted".into(), counters.toa_omitted.load(Relaxed).into());
     let dropped_entries = counters.dropped_entries.load(Relaxed);
     object.insert("dropped_entries".into(), dropped_entries.into());
     object.insert("generation".into(), counters.generation.load(Relaxed).into());

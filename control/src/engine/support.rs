@@ -4,7 +4,6 @@
 use crate::api::protocol::{ApiError, ErrorCode};
 use crate::rules::{RealServer, Rules, VirtualService};
 use dataplane::forward::tunnel::Encap;
-use dataplane::service::ClientAddress;
 
 /// That nothing of these rules is beyond the data path.
 ///
@@ -21,9 +20,6 @@ pub fn check(rules: &Rules) -> Result<(), ApiError> {
 }
 
 fn lacking(service: &VirtualService) -> Option<&'static str> {
-    if service.options.fullnat.client_address != ClientAddress::None {
-        return Some("passing the client's address (--client-address)");
-    }
     service.real_servers.iter().find_map(lacking_server)
 }
 

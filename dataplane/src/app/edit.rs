@@ -98,7 +98,7 @@ fn splice<P: Packet>(packet: &mut P, end: usize, place: Range<usize>, with: &[u8
     true
 }
 
-fn write_lengths<A: Address>(ip: &mut [u8], headers: &Headers<A>) {
+pub(crate) fn write_lengths<A: Address>(ip: &mut [u8], headers: &Headers<A>) {
     match A::FAMILY {
         Family::V4 => {
             let delta = checksum::delta16(ipv4::total_len(ip), headers.ip_len);

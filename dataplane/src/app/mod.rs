@@ -11,6 +11,7 @@
 
 pub mod edit;
 pub mod ftp;
+pub mod proxy;
 pub mod seq;
 pub mod sip;
 

@@ -44,6 +44,8 @@ bitflags::bitflags! {
         const REPLIES = 1 << 21;
         /// A helper reads its packets (the kernel's `cp->app`).
         const HELPED = 1 << 22;
+        /// Fullnat: the real server has sent more than its SYN.
+        const ANSWERED = 1 << 23;
 
         const _ = !0;
     }

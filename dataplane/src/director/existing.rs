@@ -100,6 +100,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     ) -> Verdict {
         let no_output = self.count_inbound(flow, id);
         self.track(id, &flow.headers, if no_output { Side::InputOnly } else { Side::Input });
+        if self.is_fullnat(id) {
+            return self.follow_fullnat(packet, flow, id, out);
+        }
         let way = self.way_of(id);
         if way.method.is_none() {
             return self.follow_otherwise(packet, flow, id, out);

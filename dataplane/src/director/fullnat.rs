@@ -9,7 +9,7 @@ use super::onward::Way;
 use super::send::{self, send};
 use super::{Director, FlowFamily, Outbox};
 use crate::conn::{ConnId, NewConn};
-use crate::flow::{Direction, FlowKey};
+use crate::flow::{Direction, FlowKey, protocol};
 use crate::forward::fullnat::{self, Ends};
 use crate::forward::icmp_error::IcmpError;
 use crate::forward::{self, icmp_related};
@@ -137,6 +137,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
         if !later {
             self.track(id, headers, Side::Output);
+            if headers.key.proto == protocol::TCP && flow.shape == Shape::Whole {
+                self.heard(packet, headers, id);
+            }
             let dest = self.conns.get(id).dest;
             self.accounts.counters().dest(dest).outbound(flow.counted_len());
         }

@@ -30,6 +30,7 @@ mod related;
 mod send;
 mod strays;
 mod tables;
+mod tell;
 
 pub use accounts::Accounts;
 pub use family::FlowFamily;

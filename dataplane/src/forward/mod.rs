@@ -17,6 +17,7 @@ pub mod link;
 pub mod masq;
 pub mod masq_fragment;
 pub mod sctp;
+pub mod toa;
 pub mod tunnel;
 
 use crate::io::Packet;

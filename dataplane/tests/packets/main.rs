@@ -21,3 +21,4 @@ mod related;
 mod rig;
 mod rules;
 mod strays;
+mod tell;

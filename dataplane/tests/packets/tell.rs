@@ -1,0 +1,153 @@
+//! What real servers behind fullnat are told of the client: a TCP option, or a PROXY header.
+
+use crate::rig::*;
+use dataplane::app::proxy;
+use dataplane::sched::SchedulerKind;
+use dataplane::service::ClientAddress::{self, ProxyV1, ProxyV2, Toa};
+use dataplane::service::ForwardingMethod::Fullnat;
+use dataplane::testing::control::{Server, tcp};
+use dataplane::testing::{Frame, assert_frames_equal};
+use dataplane::wire::tcp::flags::{ACK, FIN, SYN};
+use std::sync::atomic::Ordering::Relaxed;
+
+const LIP: u32 = 0xc0a8_0105;
+/// The client's and the real server's first numbers; both go round in the test.
+const ISN: u32 = u32::MAX - 3;
+const SERVER_ISN: u32 = 7000;
+
+/// A conn whose SYN has passed, and its local port.
+struct Told {
+    rig: Rig,
+    lport: u16,
+}
+
+impl Told {
+    fn new(how: ClientAddress) -> Told {
+        let mut rig = Rig::new();
+        let key = tcp(VIP, 80);
+        rig.control.service(key, SchedulerKind::Rr);
+        rig.control.server(key, Server::new(rip(1), 80, Fullnat));
+        rig.control.fullnat(key, &[LIP], how);
+        rig.publish();
+        let syn = Frame::tcp(CLIENT, 4000, VIP, 80).flags(SYN).seq(ISN);
+        rig.machine.feed(C, 0, &syn.build());
+        rig.machine.settle(rig.now);
+        let lport = rig.machine.conns(0).next_live(0).expect("a conn").1.lport;
+        let mut told = Told { rig, lport };
+        let syn = told.at_server(SYN, ISN, 0, b"");
+        told.sent("SYN", &[(S, syn)]);
+        let reply = told.reply(SYN | ACK, SERVER_ISN, 1, b"");
+        told.check("SYN, ACK", (S, reply), &[(C, told.to_client(SYN | ACK, SERVER_ISN, 1, b""))]);
+        told
+    }
+
+    /// A client's frame; `seq` counts from its SYN.
+    fn request(&self, flags: u8, seq: u32, ack: u32, data: &[u8]) -> Frame {
+        let frame = Frame::tcp(CLIENT, 4000, VIP, 80).df();
+        frame.flags(flags).seq(ISN.wrapping_add(seq)).ack(ack).payload(data)
+    }
+
+    fn at_server(&self, flags: u8, seq: u32, ack: u32, data: &[u8]) -> Frame {
+        let (dst, src) = to_server(1);
+        let frame = Frame::tcp(LIP, self.lport, rip(1), 80).flags(flags).seq(seq).ack(ack);
+        frame.payload(data).ttl(63).macs(dst, src)
+    }
+
+    fn behind(&self, flags: u8, seq: u32, ack: u32, data: &[u8]) -> Frame {
+        self.at_server(flags, ISN.wrapping_add(seq), ack, data).df()
+    }
+
+    fn reply(&self, flags: u8, seq: u32, ack: u32, data: &[u8]) -> Frame {
+        let frame = Frame::tcp(rip(1), 80, LIP, self.lport).flags(flags).seq(seq);
+        from_server(1, frame.ack(ISN.wrapping_add(ack)).payload(data))
+    }
+
+    fn to_client(&self, flags: u8, seq: u32, ack: u32, data: &[u8]) -> Frame {
+        let frame = Frame::tcp(VIP, 80, CLIENT, 4000).flags(flags).seq(seq);
+        to_client(frame.ack(ISN.wrapping_add(ack)).payload(data).ttl(63))
+    }
+
+    fn sent(&mut self, what: &str, wanted: &[(dataplane::ids::PortId, Frame)]) {
+        self.rig.machine.check();
+        let sent = self.rig.machine.take_sent();
+        assert_eq!(sent.len(), wanted.len(), "{what}");
+        for (got, (port, frame)) in sent.iter().zip(wanted) {
+            assert_eq!(got.0, *port, "{what}");
+            assert_frames_equal(&got.1, &frame.build(), what);
+        }
+    }
+
+    fn check(
+        &mut self,
+        what: &str,
+        (port, frame): (dataplane::ids::PortId, Frame),
+        wanted: &[(dataplane::ids::PortId, Frame)],
+    ) {
+        self.rig.machine.feed(port, 0, &frame.build());
+        self.rig.machine.settle(self.rig.now);
+        self.sent(what, wanted);
+    }
+}
+
+#[test]
+fn a_proxy_header_comes_before_the_first_byte_until_it_is_acknowledged() {
+    for how in [ProxyV1, ProxyV2] {
+        let mut told = Told::new(how);
+        let (client, vip) = ((CLIENT, 4000), (VIP, 80));
+        let header = if how == ProxyV1 { proxy::v1(client, vip) } else { proxy::v2(client, vip) };
+        let len = header.len() as u32;
+        let ack = SERVER_ISN + 1;
+        // The handshake ends, and the header is there before the real server speaks.
+        let wanted = told.behind(ACK, 1, ack, &header);
+        told.check("ACK", (C, told.request(ACK, 1, ack, b"")), &[(S, wanted)]);
+        // It was lost: the first data brings it again.
+        let both = [&header[..], b"GET /"].concat();
+        let wanted = told.behind(ACK, 1, ack, &both);
+        told.check("data", (C, told.request(ACK, 1, ack, b"GET /")), &[(S, wanted)]);
+        let wanted = told.behind(ACK, 6 + len, ack, b"more");
+        told.check("more", (C, told.request(ACK, 6, ack, b"more")), &[(S, wanted)]);
+        let wanted = told.to_client(ACK, ack, 6, b"hello");
+        told.check("reply", (S, told.reply(ACK, ack, 6 + len, b"hello")), &[(C, wanted)]);
+        // Repeated although it is acknowledged: in its place behind the header.
+        let wanted = told.behind(ACK, 1 + len, ack, b"GET /");
+        told.check("again", (C, told.request(ACK, 1, ack, b"GET /")), &[(S, wanted)]);
+    }
+}
+
+#[test]
+fn a_header_without_room_goes_in_a_segment_of_its_own() {
+    let mut told = Told::new(ProxyV2);
+    let header = proxy::v2((CLIENT, 4000), (VIP, 80));
+    let data = vec![9; 1450];
+    let wanted = [
+        (S, told.behind(ACK, 1, 5, &header)),
+        (S, told.behind(ACK | FIN, 1 + header.len() as u32, 5, &data)),
+    ];
+    let made = told.rig.machine.totals().made;
+    told.check("large", (C, told.request(ACK | FIN, 1, 5, &data)), &wanted);
+    assert_eq!(told.rig.machine.totals().made, made + 1);
+    assert_eq!(told.rig.machine.live_packets(), 0);
+}
+
+#[test]
+fn the_option_is_there_until_the_real_server_has_answered() {
+    let mut told = Told::new(Toa);
+    let option = [254, 8, 0x0f, 0xa0, 0xac, 0x10, 0, 1];
+    let ack = SERVER_ISN + 1;
+    let wanted = told.behind(ACK, 1, ack, b"").tcp_options(&option);
+    told.check("ACK", (C, told.request(ACK, 1, ack, b"")), &[(S, wanted)]);
+    let wanted = told.behind(ACK, 1, ack, b"GET /").tcp_options(&option);
+    told.check("data", (C, told.request(ACK, 1, ack, b"GET /")), &[(S, wanted)]);
+    // No room: without it, and counted.
+    let (full, data) = (vec![1; 40], vec![9; 1460]);
+    let wanted = told.behind(ACK, 6, ack, b"x").tcp_options(&full);
+    let came = told.request(ACK, 6, ack, b"x").tcp_options(&full);
+    told.check("full header", (C, came), &[(S, wanted)]);
+    let wanted = told.behind(ACK, 7, ack, &data);
+    told.check("full packet", (C, told.request(ACK, 7, ack, &data)), &[(S, wanted)]);
+    assert_eq!(told.rig.machine.counters(0).toa_omitted.load(Relaxed), 2);
+    let wanted = told.to_client(ACK, ack, 6, b"");
+    told.check("reply", (S, told.reply(ACK, ack, 6, b"")), &[(C, wanted)]);
+    let wanted = told.behind(ACK, 7, ack, b"y");
+    told.check("then", (C, told.request(ACK, 7, ack, b"y")), &[(S, wanted)]);
+}
