@@ -65,6 +65,12 @@ class Wrk:
         return Load(int(total[1]), float(rate[1]), "; ".join(wrong))
 
 
+def ask_names(address, count, node="client"):
+    """Asks the DNS server at `address` `count` times over UDP for who it is; how often each server answered."""
+    argv = ("dig", f"@{address}", "+short", "+tries=1", "+time=2", "+notcp", "TXT", servers.WHO)
+    return Counter(nodes.execute(node, *argv).stdout.strip().strip('"') for _ in range(count))
+
+
 def ping(address, count=3, node="client", interval=0.2):
     """The number of `count` echo requests that were answered."""
     done = nodes.execute(node, "ping", "-n", "-c", count, "-i", interval, "-W", "1", address, check=False, limit=count * 2 + 5)

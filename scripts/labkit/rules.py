@@ -12,11 +12,18 @@ def ipvsadm(*words, check=True):
     return director.ask(lab.RUN, *words, command="ipvsadm", check=check).stdout
 
 
+def service6(address, port):
+    """ipvsadm's word for the IPv6 address that stands for `address`, and a port."""
+    return f"[{topology.v6(address)}]:{port}"
+
+
 def commands(method, scheduler="rr", service=f"{topology.VIP}:80", port=80, weights=None, kind="-t"):
     """The commands that make a service with the real servers of `weights` (all, of weight 1), as word tuples."""
+    # Real servers are of the service's family.
+    end = service6 if service.startswith("[") else "{}:{}".format
     yield ("-A", kind, service, "-s", scheduler)
     for server, weight in (weights or dict.fromkeys(SERVERS, 1)).items():
-        words = ("-a", kind, service, "-r", f"{topology.REAL[server]}:{port}", OPTION[method])
+        words = ("-a", kind, service, "-r", end(topology.REAL[server], port), OPTION[method])
         yield words if weight == 1 else (*words, "-w", str(weight))
 
 

@@ -56,6 +56,7 @@ def _port(setup, index, port):
     held = {"dc": [topology.VIP, topology.OTHER_VIP], "ds": [topology.ONE_ARM_VIP]}
     device = DEVICES[setup.driver].format(index=index, port=port, queues=setup.queues)
     addresses = [f"{topology.DIRECTOR[port]}/24", *(f"{vip}/32" for vip in held[port])]
+    addresses += [f"{topology.v6(topology.DIRECTOR[port])}/64", *(f"{topology.v6(vip)}/128" for vip in held[port])]
     text = (
         f'[[port]]\nname = "{port}"\ndevice = "{device}"\nmac = "{topology.TWIN_MAC[port]}"\n'
         f"mtu = 1500\nqueues = {setup.queues}\npromiscuous = true\ntwin = {json.dumps(setup.twin)}\n"

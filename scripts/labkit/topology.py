@@ -15,6 +15,8 @@ every forwarding method without rebuilding anything.
 In the director's namespace DPDK has `dc0` and `ds0`; the twins `dc` and `ds` that sluiced makes hold the addresses.
 The kernel sees the frames on DPDK's ends too (af_packet only copies them), so these have another MAC than the twins,
 are promiscuous, speak no ARP and no IPv6: nothing there answers in the twins' stead.
+
+IPv6 is the same picture: `v6` gives the address that stands for one of IPv4.
 """
 
 from labkit.nodes import NODES, PREFIX, SERVERS, execute
@@ -31,10 +33,14 @@ VIP, ONE_ARM_VIP, OTHER_VIP = "10.0.0.100", "192.168.1.100", "10.0.0.102"
 VLAN, VLAN_CLIENT, VLAN_DIRECTOR, VLAN_VIP = 20, "10.0.20.2", "10.0.20.1", "10.0.20.100"
 FAR_NETWORK, FAR_CLIENT = "10.0.9.0/24", "10.0.9.2"
 
+# The networks of IPv6 by the beginning of IPv4's: documentation's (RFC 3849).
+NETWORK6 = {"10.0.0.": "2001:db8:a::", "192.168.1.": "2001:db8:b::"}
+
 VIP_TABLE = "100"
 SYSCTLS = (
-    "net.ipv6.conf.all.disable_ipv6=1",
-    "net.ipv6.conf.default.disable_ipv6=1",
+    # Addresses are used at once, not a second later.
+    "net.ipv6.conf.all.accept_dad=0",
+    "net.ipv6.conf.default.accept_dad=0",
     "net.ipv4.conf.all.rp_filter=0",
     "net.ipv4.conf.default.rp_filter=0",
     "net.ipv4.conf.all.send_redirects=0",
@@ -42,6 +48,7 @@ SYSCTLS = (
     "net.ipv4.conf.all.accept_redirects=0",
     "net.ipv4.conf.default.accept_redirects=0",
 )
+FORWARDING = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 # From the tutorials: a real server answers ARP for no address of `lo`, and asks with none.
 SERVER_SYSCTLS = (
     "net.ipv4.conf.all.arp_ignore=1",
@@ -52,6 +59,12 @@ SERVER_SYSCTLS = (
 )
 
 
+def v6(address):
+    """The IPv6 address of whoever has `address` in one of the two networks: its last number in IPv6's network."""
+    beginning, dot, number = address.rpartition(".")
+    return NETWORK6[beginning + dot] + number
+
+
 def build():
     """Makes the namespaces, wires, addresses and routes; nothing of them may exist."""
     for node in NODES:
@@ -59,17 +72,18 @@ def build():
         _ip(node, "link set lo up")
         execute(node, "sysctl", "-qw", *SYSCTLS)
     _wire()
-    _host("client", "clients", f"{CLIENT}/24")
+    _host("client", "clients", CLIENT)
     _ip("client", f"route add 192.168.1.0/24 via {ROUTER['clients']}")
+    _ip("client", f"route add {v6('192.168.1.')}/64 via {v6(ROUTER['clients'])}", options=["-6"])
     for node in SERVERS:
         _server(node)
-    execute("director", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+    execute("director", "sysctl", "-qw", *FORWARDING)
     for port, switch in (("dc", "clients"), ("ds", "servers")):
         _dpdk_end(port, switch)
 
 
-def _ip(node, *lines):
-    run("ip", "-n", PREFIX + node, "-batch", "-", stdin="\n".join(lines) + "\n")
+def _ip(node, *lines, options=()):
+    run("ip", *options, "-n", PREFIX + node, "-batch", "-", stdin="\n".join(lines) + "\n")
 
 
 def _wire():
@@ -78,8 +92,9 @@ def _wire():
         *(f"link add name {switch} type bridge" for switch in ROUTER),
         *(f"link set {switch} up" for switch in ROUTER),
         *(f"addr add {address}/24 dev {switch}" for switch, address in ROUTER.items()),
+        *(f"addr add {v6(address)}/64 dev {switch}" for switch, address in ROUTER.items()),
     )
-    execute("wire", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+    execute("wire", "sysctl", "-qw", *FORWARDING)
     # br_netfilter, where it is loaded, would defragment what crosses a switch.
     for name in ("arptables", "ip6tables", "iptables"):
         execute("wire", "sysctl", "-qw", f"net.bridge.bridge-nf-call-{name}=0", check=False)
@@ -91,13 +106,13 @@ def _plug(node, interface, switch):
 
 def _host(node, switch, address):
     _plug(node, "eth0", switch)
-    _ip(node, f"addr add {address} dev eth0", "link set eth0 up")
+    _ip(node, f"addr add {address}/24 dev eth0", f"addr add {v6(address)}/64 dev eth0", "link set eth0 up")
     # veth leaves checksums half made otherwise, and DPDK's devices here deliver them as they are.
     execute(node, "ethtool", "-K", "eth0", "tx", "off")
 
 
 def _server(node):
-    _host(node, "servers", f"{REAL[node]}/24")
+    _host(node, "servers", REAL[node])
     _ip(
         node,
         f"route add default via {DIRECTOR['ds']}",
@@ -107,9 +122,18 @@ def _server(node):
         f"rule add from {VIP} lookup {VIP_TABLE}",
         f"rule add from {ONE_ARM_VIP} lookup {VIP_TABLE}",
     )
+    _ip(
+        node,
+        f"route add default via {v6(DIRECTOR['ds'])}",
+        f"addr add {v6(VIP)}/128 dev lo",
+        f"route add default via {v6(ROUTER['servers'])} table {VIP_TABLE}",
+        f"rule add from {v6(VIP)} lookup {VIP_TABLE}",
+        options=["-6"],
+    )
     execute(node, "sysctl", "-qw", *SERVER_SYSCTLS)
 
 
 def _dpdk_end(port, switch):
     _ip("wire", f"link add name {port} type veth peer name {port}0 netns {PREFIX}director", f"link set {port} master {switch} up")
+    execute("director", "sysctl", "-qw", f"net.ipv6.conf.{port}0.disable_ipv6=1")
     _ip("director", f"link set {port}0 arp off promisc on up")
