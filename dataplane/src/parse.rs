@@ -11,6 +11,9 @@ mod ipv6;
 mod l4;
 mod plain;
 mod plain6;
+mod tunnelled;
+
+pub use tunnelled::{Tunnelled, TunnelledFlow, tunnelled};
 
 use crate::address::Address;
 use crate::flow::{FlowKey, protocol};
@@ -63,9 +66,6 @@ pub struct IcmpHeaders<A = u32> {
     pub kind: u8,
     /// ICMP code.
     pub code: u8,
-    /// Whether the error is about an IP-in-IP packet whose own packet, as far as it is quoted, is
-    /// TCP or UDP: then [`Self::quoted`] and [`Self::quoted_l4`] are about that inner packet.
-    pub tunnelled: bool,
     quoted_l4: u16,
 }
 
@@ -79,16 +79,11 @@ impl<A: Address> IcmpHeaders<A> {
 
     /// The key that packets of the flow which the error is about carry *towards* whoever sent the
     /// quoted packet, for TCP, UDP and SCTP: by it the flow's conn and owner are found, since an error
-    /// goes that way too. An error about a tunnel's outer packet comes back to the director itself;
-    /// the inner packet is the flow's own, so its key is taken as it is (`ip_vs_in_icmp`).
+    /// goes that way too.
     #[inline]
     pub fn flow(&self) -> Option<FlowKey<A>> {
         let quoted = self.quoted()?;
-        protocol::has_ports(quoted.proto).then_some(if self.tunnelled {
-            quoted
-        } else {
-            quoted.reversed()
-        })
+        protocol::has_ports(quoted.proto).then_some(quoted.reversed())
     }
 
     /// Offset of the quoted packet's L4 header in the frame, if there is a [`Self::quoted`] flow.

@@ -2,11 +2,12 @@
 
 use super::identity::{Exhausted, Identities};
 use super::state::Desired;
-use crate::rules::{MarkRule, VirtualService};
+use crate::rules::{MarkRule, RealServer, VirtualService};
 use dataplane::counters::DestTotals;
+use dataplane::forward::tunnel::Encap;
 use dataplane::ids::{DestId, Generation, NextHopId};
 use dataplane::service::persistence::{ClientMask, Persistence};
-use dataplane::service::{Dest, Fullnat, Service, ServiceTable};
+use dataplane::service::{Dest, ForwardingMethod, Fullnat, Service, ServiceTable};
 use dataplane::time::ticks;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -63,6 +64,7 @@ fn service(
             weight: server.weight,
             last_weight: desired.rules.last_weight(from.key, server),
             method: server.method,
+            encap: encap(server),
             u_threshold: server.u_threshold,
             l_threshold: server.l_threshold,
             next_hop: next_hops.get(&server.rip).copied().unwrap_or(NextHopId::NONE),
@@ -86,4 +88,9 @@ fn persistence(from: &VirtualService) -> Option<Persistence> {
         mask: wanted.mask.unwrap_or(ClientMask::exact(from.key.family())),
         engine: from.options.engine,
     })
+}
+
+/// Of the server's tunnel, if it is reached through one.
+fn encap(server: &RealServer) -> Encap {
+    if server.method == ForwardingMethod::Ipip { server.tunnel } else { Encap::Ipip }
 }

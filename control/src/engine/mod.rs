@@ -15,7 +15,6 @@ pub mod publish;
 pub mod settings;
 pub mod state;
 mod stats;
-mod support;
 #[cfg(test)]
 mod tests;
 

@@ -7,7 +7,7 @@ mod tests;
 use super::compile::{Around, compile};
 use super::identity::{Exhausted, Identities};
 use super::settings::Sysctls;
-use super::{listing, stats, support};
+use super::{listing, stats};
 use crate::api::protocol::{ApiError, ServiceListing, Sysctl, Timeouts};
 use crate::api::sysctl;
 use crate::config::Config;
@@ -45,22 +45,20 @@ impl Desired {
     /// With these changes, all or none, from no rules at all if `replace`.
     ///
     /// # Errors
-    /// The first change that cannot be, or what the data path does not do.
+    /// The first change that cannot be.
     pub fn changed(mut self, changes: &[RuleChange], replace: bool) -> Result<Self, ApiError> {
         self.rules.apply_all(changes, replace)?;
-        support::check(&self.rules)?;
         Ok(self)
     }
 
     /// With a configuration's sysctls, timeouts, mark rules and services.
     ///
     /// # Errors
-    /// The first that cannot be, or what the data path does not do.
+    /// The first that cannot be.
     pub fn configured(mut self, config: &Config) -> Result<Self, ApiError> {
         self.sysctls.preset(config)?;
         self.marks = config.marks.iter().map(MarkRule::from).collect();
         self.rules.apply_all(&changes(config), true)?;
-        support::check(&self.rules)?;
         Ok(self)
     }
 

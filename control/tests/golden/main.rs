@@ -148,8 +148,8 @@ fn ftp_is_helped_as_the_kernel_does() {
 
 #[test]
 fn icmp_errors_about_conns_follow_the_flow_as_the_kernels_do() {
-    let seen = replay_with_workers(&["nat_icmp_", "tun_icmp_ipip"]);
-    assert_eq!((seen.traces, seen.deliberate), (5, 0));
+    let seen = replay_with_workers(&["nat_icmp_", "tun_icmp_"]);
+    assert_eq!((seen.traces, seen.deliberate), (6, 6));
     assert!(seen.frames > 90 && seen.listings > 8, "{seen:?}");
     let left_to_linux = [(Answer::Pong, 1), (Answer::Routed, 3)];
     let mut expected = [0; Answer::COUNT];
@@ -198,4 +198,12 @@ fn states_and_timeouts_are_the_kernels_after_every_sequence_of_segments_or_chunk
         sequences += golden.states.len();
     }
     assert_eq!(sequences, 585 + 341 + 85 + 292 + 27 + 73 + 85 + 421 + 1111);
+}
+
+#[test]
+fn tunnels_of_every_kind_forward_as_the_kernels_do() {
+    let seen = replay_with_workers(&["tun_ipip_v6", "tun_gre_", "tun_gue_", "tun_mixed_family"]);
+    assert_eq!((seen.traces, seen.deliberate), (12, 10));
+    assert!(seen.frames > 300 && seen.listings > 30, "{seen:?}");
+    assert_eq!(seen.by_linux, [0; linux::Answer::COUNT], "nothing is left to Linux");
 }

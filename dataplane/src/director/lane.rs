@@ -8,7 +8,7 @@ use crate::interface::Interfaces;
 use crate::io::Packet;
 use crate::limits::WINDOW;
 use crate::parse::{
-    Content, FragmentHeaders, Headers, IcmpHeaders, Parsed, parse_any, parse_plain,
+    self, Content, FragmentHeaders, Headers, IcmpHeaders, Parsed, Tunnelled, parse_any, parse_plain,
 };
 use crate::punt;
 use crate::verdict::{DropReason, PuntClass, Verdict};
@@ -53,6 +53,10 @@ pub(super) enum Aside {
     RelatedV6(IcmpHeaders<u128>),
     /// A fragment that may be of a flow.
     Fragment(AnyFragment),
+    /// An ICMP error about what looks like a tunnel's packet, and the client's in that.
+    Tunnel(IcmpHeaders, Tunnelled),
+    /// An ICMPv6 error about one.
+    TunnelV6(IcmpHeaders<u128>, Tunnelled),
 }
 
 /// What of a flow a packet holds.
@@ -86,6 +90,7 @@ enum Meaning<A> {
     Flow(Flow<A>),
     Related(IcmpHeaders<A>),
     Fragment(FragmentHeaders<A>),
+    Tunnel(IcmpHeaders<A>, Tunnelled),
 }
 
 impl Lane {
@@ -119,7 +124,7 @@ impl Lane {
             Parsed::Drop(reason) => Fate::Decided(Verdict::Drop(reason)),
             _ => match destination(packet, interface, interfaces) {
                 Err(reason) => Fate::Decided(Verdict::Drop(reason)),
-                Ok(ours) => fate(&parsed, ours, conns, asides),
+                Ok(ours) => fate(packet.bytes(), &parsed, ours, conns, asides),
             },
         };
         Lane { interface, fate }
@@ -162,21 +167,24 @@ fn destination<P: Packet>(
 
 /// What becomes of a frame that has a meaning.
 fn fate(
+    frame: &[u8],
     parsed: &Parsed,
     ours: bool,
     conns: &ConnTable,
     asides: &mut ArrayVec<Aside, WINDOW>,
 ) -> Fate {
     let aside = match *parsed {
-        Parsed::V4(content) if ours => match meaning(content, conns) {
+        Parsed::V4(content) if ours => match meaning(frame, content, conns) {
             Some(Meaning::Flow(flow)) => return Fate::Flow(flow),
             Some(Meaning::Related(icmp)) => Some(Aside::Related(icmp)),
+            Some(Meaning::Tunnel(icmp, inner)) => Some(Aside::Tunnel(icmp, inner)),
             Some(Meaning::Fragment(fragment)) => Some(Aside::Fragment(AnyFragment::V4(fragment))),
             None => None,
         },
-        Parsed::V6(content) if ours => match meaning(content, conns) {
+        Parsed::V6(content) if ours => match meaning(frame, content, conns) {
             Some(Meaning::Flow(flow)) => Some(Aside::FlowV6(flow)),
             Some(Meaning::Related(icmp)) => Some(Aside::RelatedV6(icmp)),
+            Some(Meaning::Tunnel(icmp, inner)) => Some(Aside::TunnelV6(icmp, inner)),
             Some(Meaning::Fragment(fragment)) => Some(Aside::Fragment(AnyFragment::V6(fragment))),
             None => None,
         },
@@ -195,13 +203,20 @@ fn fate(
 }
 
 /// What a packet to the interface alone is; `None` is Linux's.
-fn meaning<A: ConnFamily>(content: Content<A>, conns: &ConnTable) -> Option<Meaning<A>> {
+fn meaning<A: ConnFamily>(
+    frame: &[u8],
+    content: Content<A>,
+    conns: &ConnTable,
+) -> Option<Meaning<A>> {
     let flow = |headers, shape| Some(Meaning::Flow(Flow::new(headers, shape, conns)));
     match content {
         Content::Flow(headers) => flow(headers, Shape::Whole),
         Content::CutFlow(headers) => flow(headers, Shape::Cut),
         Content::Riding(headers) => flow(headers, Shape::Riding),
-        Content::Icmp(icmp) => icmp.flow().is_some().then_some(Meaning::Related(icmp)),
+        Content::Icmp(icmp) => match parse::tunnelled(frame, &icmp) {
+            Some(inner) => Some(Meaning::Tunnel(icmp, inner)),
+            None => icmp.flow().is_some().then_some(Meaning::Related(icmp)),
+        },
         // Fragments of other protocols, such as a large ping's, are Linux's as their whole
         // datagrams are.
         Content::Fragment(fragment) => {
@@ -220,8 +235,8 @@ pub(super) fn leave_to_linux(window: &mut Lanes) {
             Fate::Flow(flow) => punt::class_of_flow(&flow.headers),
             Fate::Aside(at) => match &window.asides[usize::from(*at)] {
                 Aside::FlowV6(flow) => punt::class_of_flow(&flow.headers),
-                Aside::Related(_) | Aside::RelatedV6(_) => PuntClass::Icmp,
                 Aside::Fragment(fragment) => punt::class_of_protocol(fragment.proto()),
+                _ => PuntClass::Icmp,
             },
         };
         lane.fate = Fate::Decided(Verdict::Punt(class));

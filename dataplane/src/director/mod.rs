@@ -25,12 +25,15 @@ mod one_packet;
 mod onward;
 mod outbox;
 mod partial;
+mod path_mtu;
 mod persistent;
 mod related;
 mod send;
 mod strays;
 mod tables;
 mod tell;
+mod tunnel;
+mod tunnel_related;
 
 pub use accounts::Accounts;
 pub use family::FlowFamily;
@@ -57,6 +60,7 @@ use defence::Defence;
 use flush::Flush;
 use fragments::Fragments;
 use lane::{Aside, Fate, Flow, Lane, Lanes};
+use path_mtu::PathMtus;
 use send::IpIds;
 use std::mem;
 use std::sync::Arc;
@@ -107,6 +111,7 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     flush: Flush,
     /// When this worker last looked for announcements that are over.
     announced_swept: Tick,
+    path_mtus: PathMtus,
 }
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
@@ -132,9 +137,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             defence: Defence::new(setup.worker),
             pool: setup.pool,
             now: Tick::default(),
-            ip_ids: IpIds(setup.ip_id),
             flush: Flush::default(),
             announced_swept: Tick::default(),
+            ip_ids: IpIds::new(setup.ip_id),
+            path_mtus: PathMtus::new(),
         }
     }
 
@@ -205,6 +211,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
                     Aside::Related(icmp) => self.claim_related(icmp, handed_in),
                     Aside::RelatedV6(icmp) => self.claim_related(icmp, handed_in),
                     Aside::Fragment(fragment) => self.claim_fragment(fragment, handed_in),
+                    Aside::Tunnel(icmp, inner) => self.claim_tunnelled(icmp, inner, handed_in),
+                    Aside::TunnelV6(icmp, inner) => self.claim_tunnelled(icmp, inner, handed_in),
                 },
                 Fate::Decided(_) => None,
             };
@@ -254,9 +262,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     fn aside(&mut self, mut packet: P, lane: &Lane, aside: &Aside, out: &mut Outbox<P>) {
         let verdict = match aside {
             Aside::FlowV6(flow) => self.flow(&mut packet, flow, out),
-            Aside::Related(icmp) if icmp.tunnelled => self.tunnel_related(&mut packet, icmp, out),
             Aside::Related(icmp) => self.related(&mut packet, icmp, out),
             Aside::RelatedV6(icmp) => self.related(&mut packet, icmp, out),
+            Aside::Tunnel(icmp, inner) => self.tunnel_related(&mut packet, icmp, inner, out),
+            Aside::TunnelV6(icmp, inner) => self.tunnel_related(&mut packet, icmp, inner, out),
             Aside::Fragment(fragment) => return self.fragment(packet, lane, fragment, out),
         };
         self.finish(verdict, packet, lane, out);

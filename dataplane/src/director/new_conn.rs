@@ -179,12 +179,13 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         // Across families only tunnels go, which rewrite nothing.
         let rip = A::of(dest.rip).unwrap_or(key.dst);
         let (l3_delta, l4_delta) = masq::deltas(key.dst, key.dport, rip, rport);
+        let (lport, lip_index) = dest.encap.to_bits();
         NewConn {
             key,
             rip: dest.rip,
             rport,
-            lport: 0,
-            lip_index: 0,
+            lport,
+            lip_index,
             flags: flags_of(dest) | ftp::helped(&key, dest.method),
             state: state::NONE,
             dest: dest.id,

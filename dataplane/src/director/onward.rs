@@ -4,11 +4,9 @@ use super::lane::{Flow, Shape};
 use super::partial;
 use super::send::{self, send};
 use super::{Director, FlowFamily, Outbox};
-use crate::address::Family;
 use crate::conn::{ConnId, NewConn};
 use crate::flow::Direction;
 use crate::forward::icmp_error::IcmpError;
-use crate::forward::tunnel::{self, Encap, Ends, Inner, Outer};
 use crate::forward::{self, gatewaying, masq};
 use crate::ids::{DestId, NextHopId};
 use crate::io::{Packet, Pool};
@@ -29,31 +27,13 @@ pub(super) struct Way<A> {
     pub rport: u16,
     /// What the rewrite changes in the sums of the IP header and of L4.
     pub deltas: (Delta, Delta),
-    /// How a tunnel wraps it.
-    pub encap: Encap,
-    /// Fullnat: port and index of the address of its local end.
+    /// Fullnat: port and index of the address of its local end. A tunnel: how it wrapped packets
+    /// when the conn began.
     pub local: (u16, u16),
     /// Where it goes next: for a tunnel its far end, too.
     pub next_hop: NextHopId,
     /// The destination that errors count for.
     pub dest: DestId,
-}
-
-/// Puts a packet into the tunnel that ends at the next hop's target. Without an `id` an outer IPv4
-/// packet has DF.
-pub(super) fn enter_tunnel<P: Packet>(
-    packet: &mut P,
-    inner: &Inner,
-    encap: Encap,
-    hop: &NextHop,
-    id: Option<u16>,
-    entropy: u16,
-) -> Result<(), DropReason> {
-    let ends = Ends::new(hop.local, hop.target).ok_or(DropReason::NoRoute)?;
-    match tunnel::encapsulate(packet, inner, &Outer { encap, ends }, id, entropy) {
-        true => Ok(()),
-        false => Err(DropReason::NoHeadroom),
-    }
 }
 
 impl<A: FlowFamily> Way<A> {
@@ -65,7 +45,6 @@ impl<A: FlowFamily> Way<A> {
             rip: A::of(new.rip).unwrap_or(new.key.dst),
             rport: new.rport,
             deltas: (new.l3_delta, new.l4_delta),
-            encap: Encap::from_bits((new.lport, new.lip_index)).unwrap_or_default(),
             local: (new.lport, new.lip_index),
             next_hop: new.next_hop,
             dest: new.dest,
@@ -83,7 +62,6 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             rip: self.conns.rip(conn),
             rport: conn.rport,
             deltas: (conn.l3_delta, conn.l4_delta),
-            encap: Encap::from_bits((conn.lport, conn.lip_index)).unwrap_or_default(),
             local: (conn.lport, conn.lip_index),
             next_hop: conn.next_hop,
             dest: conn.dest,
@@ -108,21 +86,14 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if method == ForwardingMethod::Fullnat {
             return self.forward_fullnat(packet, flow, way, out);
         }
-        let (mtu, whole) = match method {
-            // Without `pmtu_disc` the outer packet is cut instead of the inner one refused.
-            ForwardingMethod::Ipip => {
-                let pmtu_disc = self.tables.services.settings.pmtu_disc;
-                let mtu = way.encap.tunnel_mtu(hop.mtu, Family::of(hop.target));
-                (mtu, headers.df && pmtu_disc)
-            }
-            _ => (hop.mtu, headers.df),
-        };
-        if whole && !forward::fits(headers.ip_len, mtu) {
-            let direction = Direction::Inbound;
+        if method == ForwardingMethod::Ipip {
+            return self.enter_tunnel(packet, flow, way, out);
+        }
+        if headers.df && !forward::fits(headers.ip_len, hop.mtu) {
+            let (mtu, direction) = (hop.mtu, Direction::Inbound);
             let error = IcmpError::FragmentationNeeded { mtu, direction };
             return self.refuse_client(packet, flow, way, error, out);
         }
-        let mut ip_len = headers.ip_len;
         match method {
             ForwardingMethod::Masq if flow.shape != Shape::Whole => {
                 if !partial::inbound(packet, flow, way) {
@@ -132,21 +103,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             ForwardingMethod::Masq => {
                 masq::inbound(packet, headers, (way.rip, way.rport), way.deltas);
             }
-            ForwardingMethod::Gatewaying | ForwardingMethod::Fullnat => {
-                gatewaying::forward(packet, headers);
-            }
-            ForwardingMethod::Ipip => {
-                let inner = Inner::from(headers);
-                let pmtu_disc = self.tables.services.settings.pmtu_disc;
-                let id = (!inner.outer_df(pmtu_disc)).then(|| self.ip_ids.next());
-                let entropy = flow.hash.entropy();
-                if let Err(reason) = enter_tunnel(packet, &inner, way.encap, hop, id, entropy) {
-                    return Verdict::Drop(reason);
-                }
-                ip_len += way.encap.overhead(Family::of(hop.target));
-            }
+            _ => gatewaying::forward(packet, headers),
         }
-        send(packet, headers.l3, ip_len, hop, &mut self.pool, out)
+        send(packet, headers.l3, headers.ip_len, hop, &mut self.pool, out)
     }
 
     /// Answers a client's packet of a conn with an error. It leaves from the VIP, as the replies of

@@ -5,22 +5,17 @@
 //! state and timer stay as they are, and a removed destination's conn lets it pass. Errors about
 //! flows without a conn are Linux's.
 
-use super::onward::enter_tunnel;
 use super::send::send;
 use super::{Director, FlowFamily, Outbox};
-use crate::address::{Address, Family};
 use crate::conn::{Candidate, ConnId};
 use crate::counters::DestCounters;
-use crate::flow::Direction;
-use crate::forward::icmp_error::IcmpError;
-use crate::forward::tunnel::Inner;
-use crate::forward::{self, gatewaying, icmp_related, ipip};
+use crate::flow::{Direction, FlowKey};
+use crate::forward::{self, gatewaying, icmp_related};
 use crate::ids::{DestId, WorkerId};
 use crate::io::{Packet, Pool};
 use crate::parse::IcmpHeaders;
 use crate::service::ForwardingMethod;
 use crate::verdict::{DropReason, PuntClass, Verdict};
-use crate::wire::icmp::{code, kind};
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Stage 2 of an ICMP error: it belongs to the owner of the flow that it is about. Another
@@ -58,38 +53,17 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
     }
 
-    /// The same of an error that may be about the outer packet of a tunnel.
-    #[cold]
-    pub(super) fn tunnel_related(
-        &mut self,
-        packet: &mut P,
-        icmp: &IcmpHeaders,
-        out: &mut Outbox<P>,
-    ) -> Verdict {
-        let found = self.conn_of(icmp).filter(|&(id, _)| self.is_our_tunnel(packet, icmp, id));
-        let Some((id, _)) = found else { return Verdict::Punt(PuntClass::Icmp) };
-        if !icmp_related::checksum_ok(packet, icmp) {
-            return Verdict::Drop(DropReason::BadIcmpChecksum);
-        }
-        self.tunnel_error(packet, icmp, id, out)
-    }
-
     fn conn_of<A: FlowFamily>(&mut self, icmp: &IcmpHeaders<A>) -> Option<(ConnId, Direction)> {
-        let key = icmp.flow()?;
-        let found = self.conns.find(&key, self.conns.hash(&key), Candidate::NONE);
-        found.filter(|&(id, _)| !self.end_if_expired(id))
+        self.conn_of_flow(&icmp.flow()?)
     }
 
-    /// Whether the outer packet that the error is about was made here for this conn, and the error
-    /// has come back to where that left from.
-    fn is_our_tunnel(&self, packet: &P, icmp: &IcmpHeaders, id: ConnId) -> bool {
-        let conn = self.conns.get(id);
-        let hop = self.tables.next_hops.get(conn.next_hop);
-        let (from, to) = icmp_related::tunnel_ends(packet, icmp);
-        let ends = (from.ip(), to.ip());
-        conn.flags.method() == Some(ForwardingMethod::Ipip)
-            && icmp.dst.ip() == hop.local
-            && ends == (hop.local, hop.target)
+    /// The conn of a flow, unless its time is over.
+    pub(super) fn conn_of_flow<A: FlowFamily>(
+        &mut self,
+        key: &FlowKey<A>,
+    ) -> Option<(ConnId, Direction)> {
+        let found = self.conns.find(key, self.conns.hash(key), Candidate::NONE);
+        found.filter(|&(id, _)| !self.end_if_expired(id))
     }
 
     /// About a reply, from the client or a router on its side: to the real server, like the
@@ -119,27 +93,17 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if forward::expires(&outer) {
             return Verdict::Drop(DropReason::TtlExceeded);
         }
-        let mut ip_len = icmp.ip_len;
         match method {
             ForwardingMethod::Masq => icmp_related::inbound(packet, icmp, rip, rport),
             ForwardingMethod::Gatewaying | ForwardingMethod::Fullnat => {
                 gatewaying::forward(packet, &outer);
             }
             ForwardingMethod::Ipip => {
-                let pmtu_disc = self.tables.services.settings.pmtu_disc;
-                let (way, family) = (self.way_of::<A>(id), Family::of(hop.target));
-                let fits = forward::fits(ip_len, way.encap.tunnel_mtu(hop.mtu, family));
-                let inner = Inner::from(&outer);
-                let whole = inner.outer_df(pmtu_disc) && fits;
-                let id = (!whole).then(|| self.ip_ids.next());
-                let entropy = outer.key.sport;
-                if let Err(reason) = enter_tunnel(packet, &inner, way.encap, &hop, id, entropy) {
-                    return Verdict::Drop(reason);
-                }
-                ip_len += way.encap.overhead(family);
+                let way = self.way_of::<A>(id);
+                return self.error_enters_tunnel(packet, &outer, &way, out);
             }
         }
-        send(packet, icmp.l3, ip_len, &hop, &mut self.pool, out)
+        send(packet, icmp.l3, icmp.ip_len, &hop, &mut self.pool, out)
     }
 
     /// About a client's packet on a masq conn, from the real server or a router before it: to the
@@ -164,35 +128,6 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let ((_, vip), vport) = (self.conns.client_and_vip::<A>(conn), conn.vport);
         icmp_related::outbound(packet, icmp, vip, vport);
         send(packet, icmp.l3, icmp.ip_len, &hop, &mut self.pool, out)
-    }
-
-    /// About the outer packet of a tunnel: the client gets it about its own packet, from the VIP.
-    /// Where that had no DF a path too narrow is no news to it. IPVS counts both the quoted packet and
-    /// the error for packets from the destination.
-    fn tunnel_error(
-        &mut self,
-        packet: &mut P,
-        icmp: &IcmpHeaders,
-        id: ConnId,
-        out: &mut Outbox<P>,
-    ) -> Verdict {
-        let conn = self.conns.get(id);
-        let (dest, hop) = (conn.dest, self.tables.next_hops.get(conn.next_hop));
-        let too_big = (icmp.kind, icmp.code) == (kind::UNREACHABLE, code::FRAGMENTATION_NEEDED);
-        let rest = match too_big {
-            true => icmp_related::inner_mtu(packet, icmp, ipip::tunnel_mtu(hop.mtu)).into(),
-            false => icmp_related::rest(packet, icmp),
-        };
-        let inner = icmp_related::unwrap(packet, icmp);
-        if too_big && !inner.df {
-            return Verdict::Drop(DropReason::TunnelError);
-        }
-        let counted_for = self.counters_of(dest).map(|counters| {
-            counters.outbound(u64::from(inner.ip_len));
-            dest
-        });
-        let error = IcmpError::PassedOn { kind: icmp.kind, code: icmp.code, rest };
-        self.refuse(packet, &inner, error, counted_for, out)
     }
 
     /// The counters of a destination that was not removed.

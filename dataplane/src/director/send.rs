@@ -18,12 +18,23 @@ use std::net::IpAddr;
 /// what RFC 6864 asks of a sender that does not set DF: no repetition within a datagram's lifetime
 /// at moderate rates.
 #[derive(Debug)]
-pub(super) struct IpIds(pub u16);
+pub(super) struct IpIds(u32);
 
 impl IpIds {
+    /// Beginning behind `first`.
+    pub(super) fn new(first: u16) -> IpIds {
+        IpIds(u32::from(first) << 16 | u32::from(first))
+    }
+
     /// The next one.
     #[inline]
     pub(super) fn next(&mut self) -> u16 {
+        self.next_wide() as u16
+    }
+
+    /// The next one for fragments of IPv6, where it has 32 bits.
+    #[inline]
+    pub(super) fn next_wide(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(1);
         self.0
     }
@@ -64,11 +75,22 @@ fn send_otherwise<P: Packet, L: Pool<Packet = P>>(
         if !fragment::fragment(packet, l3.into(), hop.mtu, pool, parts, limit) {
             return Verdict::Drop(DropReason::FragNoBuffer);
         }
-        out.fragments_left -= parts.len();
-        out.tally.made += parts.len() as u64;
-        for part in parts {
-            address(part, l3, hop);
-        }
+    }
+    send_pieces(packet, l3, hop, out)
+}
+
+/// Sends a packet that fits, and those that were cut off it and wait among the followers.
+pub(super) fn send_pieces<P: Packet>(
+    packet: &mut P,
+    l3: u8,
+    hop: &NextHop,
+    out: &mut Outbox<P>,
+) -> Verdict {
+    let parts = &mut out.followers;
+    out.fragments_left -= parts.len();
+    out.tally.made += parts.len() as u64;
+    for part in parts {
+        address(part, l3, hop);
     }
     out.waits_for = hop.target;
     address(packet, l3, hop)

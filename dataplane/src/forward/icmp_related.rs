@@ -15,11 +15,7 @@ use crate::io::Packet;
 use crate::parse::{Headers, IcmpHeaders};
 use crate::wire::checksum::UNCHANGED;
 use crate::wire::ip::IpHeader;
-use crate::wire::ipv4::{self, MIN_LEN};
-use crate::wire::{be16, be32, icmp, put16, tcp};
-
-/// Smallest MTU that IPv4 knows (RFC 791).
-const LEAST_MTU: u16 = 68;
+use crate::wire::{be32, icmp, put16, tcp};
 
 /// Whether the message's checksum is right. IPVS drops an error about a conn where it is not.
 pub fn checksum_ok<A: IpHeader, P: Packet>(packet: &P, headers: &IcmpHeaders<A>) -> bool {
@@ -93,7 +89,7 @@ pub(super) fn finish<A: IpHeader, P: Packet>(packet: &mut P, headers: &IcmpHeade
     icmp::write_checksum(message, pseudo_header);
 }
 
-fn trim<A, P: Packet>(packet: &mut P, headers: &IcmpHeaders<A>) {
+pub(super) fn trim<A, P: Packet>(packet: &mut P, headers: &IcmpHeaders<A>) {
     let end = usize::from(headers.l3) + usize::from(headers.ip_len);
     packet.truncate(end);
 }
@@ -117,47 +113,6 @@ pub fn as_packet<A: IpHeader, P: Packet>(packet: &P, headers: &IcmpHeaders<A>) -
 /// The four bytes after the message's checksum.
 pub fn rest<A, P: Packet>(packet: &P, headers: &IcmpHeaders<A>) -> u32 {
     be32(&packet.bytes()[headers.l4.into()..], icmp::REST)
-}
-
-/// Of an error about a tunnel's outer packet: that packet's source and destination, host order. IPVS
-/// knows such errors in IPv4 alone (`ip_vs_in_icmp`).
-pub fn tunnel_ends<P: Packet>(packet: &P, headers: &IcmpHeaders) -> (u32, u32) {
-    let outer = &packet.bytes()[usize::from(headers.l4) + icmp::HEADER_LEN..];
-    (ipv4::src(outer), ipv4::dst(outer))
-}
-
-/// What fragmentation-needed about a tunnel's outer packet means for the inner one: the path's MTU
-/// less the outer header, not below what IPv4 guarantees, not above `tunnel_mtu`, which passes here.
-pub fn inner_mtu<P: Packet>(packet: &P, headers: &IcmpHeaders, tunnel_mtu: u16) -> u16 {
-    let path_mtu = be16(&packet.bytes()[headers.l4.into()..], icmp::MTU);
-    path_mtu.saturating_sub(MIN_LEN as u16).min(tunnel_mtu).max(LEAST_MTU)
-}
-
-/// Leaves of an error about a tunnel's outer packet the inner packet, as far as it is quoted, behind
-/// the frame's link header: as if it had come in that way. Gives its headers, the length being that
-/// of what is there.
-pub fn unwrap<P: Packet>(packet: &mut P, headers: &IcmpHeaders) -> Headers {
-    trim(packet, headers);
-    let l3 = usize::from(headers.l3);
-    let outer = usize::from(headers.l4) + icmp::HEADER_LEN;
-    let inner = outer + ipv4::header_len(&packet.bytes()[outer..]);
-    packet.bytes_mut().copy_within(..l3, inner - l3);
-    packet.shrink_front(inner - l3);
-    let ip = &packet.bytes()[l3..];
-    let header_len = ipv4::header_len(ip);
-    // A quoted length that cannot be is not believed: the ports at least were seen to be there.
-    let ip_len = usize::from(ipv4::total_len(ip)).max(header_len + 4).min(ip.len());
-    Headers {
-        key: headers.quoted().expect("an error about a tunnelled flow quotes it"),
-        vlan: headers.vlan,
-        ip_len: ip_len as u16,
-        l3: headers.l3,
-        l4: headers.l3 + header_len as u8,
-        event: 0,
-        ttl: ip[ipv4::TTL],
-        tos: ip[ipv4::TOS],
-        df: ipv4::fragment(ip) & ipv4::DF != 0,
-    }
 }
 
 #[cfg(test)]

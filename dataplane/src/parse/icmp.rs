@@ -15,11 +15,10 @@ pub(super) fn parse(ip: &[u8], header_len: usize, link: Link) -> Result<IcmpHead
     let l4 = link.payload + header_len as u8;
     let about_conn = icmp::is_conn_error(kind);
     let quote = &message[icmp::HEADER_LEN..];
-    let outer = if about_conn { quoted(quote) } else { None };
-    let inner = outer.and_then(|outer| tunnelled(quote, outer));
-    let (quoted, header_lens) = inner.or(outer).unwrap_or_default();
-    let quoted_at = u16::from(l4) + icmp::HEADER_LEN as u16 + u16::from(header_lens);
-    let quoted_l4 = if header_lens == 0 { 0 } else { quoted_at };
+    let at_quote = usize::from(l4) + icmp::HEADER_LEN;
+    let quoted = if about_conn { quoted(quote) } else { None };
+    let (quoted, quoted_l4) =
+        quoted.map_or_else(Default::default, |(key, len)| (key, (at_quote + len) as u16));
     Ok(IcmpHeaders {
         src: ipv4::src(ip),
         dst: ipv4::dst(ip),
@@ -31,24 +30,14 @@ pub(super) fn parse(ip: &[u8], header_len: usize, link: Link) -> Result<IcmpHead
         ttl: ip[ipv4::TTL],
         kind,
         code: head[icmp::CODE],
-        tunnelled: inner.is_some(),
         quoted_l4,
     })
-}
-
-/// The TCP or UDP packet in a quoted IP-in-IP packet: its key, and the length of both headers.
-fn tunnelled(quote: &[u8], (outer, outer_len): (FlowKey, u8)) -> Option<(FlowKey, u8)> {
-    if outer.proto != protocol::IPIP {
-        return None;
-    }
-    let (key, len) = quoted(&quote[outer_len.into()..])?;
-    protocol::has_ports(key.proto).then_some((key, outer_len + len))
 }
 
 /// Key and header length of a quoted packet. `None` if it does not reach to the ports or is a later
 /// fragment, which has none. Its checksum and total length are not looked at, as in the kernel:
 /// routers on the way may have changed them, and the quote is cut anyway.
-fn quoted(ip: &[u8]) -> Option<(FlowKey, u8)> {
+pub(super) fn quoted(ip: &[u8]) -> Option<(FlowKey, usize)> {
     let head = ip.first_chunk::<{ ipv4::MIN_LEN }>()?;
     let header_len = ipv4::header_len(head);
     let later_fragment = ipv4::fragment(head) & ipv4::OFFSET_MASK != 0;
@@ -62,5 +51,5 @@ fn quoted(ip: &[u8]) -> Option<(FlowKey, u8)> {
         _ => (0, 0),
     };
     let key = FlowKey { src: ipv4::src(head), dst: ipv4::dst(head), sport, dport, proto };
-    Some((key, header_len as u8))
+    Some((key, header_len))
 }

@@ -30,15 +30,13 @@ pub(super) fn parse(headers: &Headers<u128>, message: &[u8]) -> Parsed {
         ttl: headers.ttl,
         kind,
         code: head[icmp::CODE],
-        // IPVS follows no errors about tunnels over IPv6.
-        tunnelled: false,
         quoted_l4,
     }))
 }
 
 /// Key of a quoted packet, and the length of its headers. `None` if it does not reach to the ports
 /// or is a later fragment, which has none (`ip_vs_in_icmp_v6`).
-fn quoted(ip: &[u8]) -> Option<(FlowKey<u128>, usize)> {
+pub(super) fn quoted(ip: &[u8]) -> Option<(FlowKey<u128>, usize)> {
     let head = ip.first_chunk::<{ ipv6::HEADER_LEN }>()?;
     let chain = ipv6::chain(ip).ok().filter(|_| ipv6::version(head) == 6)?;
     let l4 = ip.get(chain.len..chain.len + PORTS_LEN)?;

@@ -214,22 +214,38 @@ fn messages_that_are_not_about_a_flow_quote_none() {
 fn an_error_is_found_by_the_quoted_flow_reversed_and_a_tunnels_by_the_inner_one_as_it_is() {
     let inner = Frame::tcp(CLIENT, 4000, VIP, 80).ip_options(&[1; 8]);
     let key = FlowKey { src: CLIENT, dst: VIP, sport: 4000, dport: 80, proto: 6 };
-    let of = |frame: &Frame, len| {
-        icmp_headers(&Frame::icmp_error(1, 2, 3, 1, &frame.build(), len).build())
-    };
+    let error = |frame: &Frame, len| Frame::icmp_error(1, 2, 3, 1, &frame.build(), len).build();
+    let of = |frame: &Frame, len| icmp_headers(&error(frame, len));
     assert_eq!(of(&Frame::tcp(VIP, 80, CLIENT, 4000), 28).flow(), Some(key));
+    let inside = |frame: &Frame, len| {
+        let error = error(frame, len);
+        tunnelled(&error, &icmp_headers(&error))
+    };
     let tunnel = Frame::raw(1, 9, 4, &inner.build_ip()).ip_options(&[1; 4]);
-    let headers = of(&tunnel, 24 + 28 + 4);
-    assert_eq!((headers.flow(), headers.quoted()), (Some(key), Some(key)));
-    assert_eq!((headers.tunnelled, headers.quoted_l4()), (true, Some(42 + 24 + 28)));
-    let short = of(&tunnel, 24 + 28 + 3);
-    assert_eq!((short.tunnelled, short.flow()), (false, None), "three bytes of the ports");
-    let around = |inner: Frame| of(&Frame::raw(1, 9, 4, &inner.build_ip()), 100);
+    let found = inside(&tunnel, 24 + 28 + 4).expect("a tunnel's packet");
+    assert_eq!((found.flow, found.at, found.header_len), (TunnelledFlow::V4(key), 42 + 24, 28));
+    assert_eq!(of(&tunnel, 24 + 28 + 4).flow(), None, "the outer packet is of no flow");
+    assert_eq!(inside(&tunnel, 24 + 28 + 3), None, "three bytes of the ports");
+    assert_eq!(inside(&inner, 100), None, "no tunnel");
     for other in [inner.fragment(8, false), Frame::icmp(CLIENT, VIP, 8, 0, 1), tunnel] {
-        let headers = around(other);
-        assert_eq!((headers.tunnelled, headers.flow()), (false, None));
-        assert_eq!(headers.quoted().map(|key| key.proto), Some(4));
+        assert_eq!(inside(&Frame::raw(1, 9, 4, &other.build_ip()), 100), None);
     }
+}
+
+#[test]
+fn either_family_is_found_in_the_tunnels_of_either() {
+    let key6 = FlowKey { src: 7_u128, dst: 8, sport: 4000, dport: 80, proto: 17 };
+    let key4 = FlowKey { src: CLIENT, dst: VIP, sport: 4000, dport: 80, proto: 6 };
+    let (udp6, tcp) = (Frame::udp6(7, 4000, 8, 80).build_ip(), Frame::tcp(CLIENT, 4000, VIP, 80));
+    let over_v4 = Frame::raw(1, 9, 41, &udp6).build_ip();
+    let over_v4 = Frame::icmp(3, 1, 3, 1, 0).payload(&over_v4).padding(7).build();
+    let found = tunnelled(&over_v4, &icmp_headers(&over_v4)).expect("a tunnel's packet");
+    assert_eq!((found.flow, found.at, found.header_len), (TunnelledFlow::V6(key6), 62, 40));
+    let over_v6 = Frame::raw6(1, 9, 4, &tcp.build_ip()).build_ip();
+    let over_v6 = Frame::icmp6(3, 1, 1, 3, 0).payload(&over_v6).build();
+    let Parsed::V6(Content::Icmp(headers)) = parse(&over_v6) else { panic!("ICMPv6") };
+    let found = tunnelled(&over_v6, &headers).expect("a tunnel's packet");
+    assert_eq!((found.flow, found.at, found.header_len), (TunnelledFlow::V4(key4), 102, 20));
 }
 
 #[test]

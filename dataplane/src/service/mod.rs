@@ -13,6 +13,7 @@ pub use table::{DropPacket, MarkRule, ServiceTable, Settings};
 
 use self::persistence::Persistence;
 use crate::address::Family;
+use crate::forward::tunnel::Encap;
 use crate::ids::{DestId, NextHopId, ServiceId};
 use crate::sched::{Buckets, Scheduling};
 use std::net::IpAddr;
@@ -25,7 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 pub enum ForwardingMethod {
     /// NAT: destination rewritten, replies come back through the director.
     Masq = 0,
-    /// IP in IP to the real server, which answers the client itself.
+    /// Through a tunnel to the real server, which answers the client itself.
     Ipip = 2,
     /// Direct routing: only the MAC address changes; the real server answers the client itself.
     Gatewaying = 3,
@@ -138,6 +139,8 @@ pub struct Dest {
     pub last_weight: u32,
     /// How packets reach it.
     pub method: ForwardingMethod,
+    /// How its tunnel wraps them, if it is reached through one.
+    pub encap: Encap,
     /// No new conns from this many on; 0 is no limit.
     pub u_threshold: u32,
     /// Below this many it is no longer overloaded; 0 means three quarters of the upper.
@@ -175,6 +178,7 @@ pub(crate) mod example {
             weight,
             last_weight: weight,
             method: ForwardingMethod::Masq,
+            encap: Encap::Ipip,
             u_threshold: 0,
             l_threshold: 0,
             next_hop: NextHopId::NONE,

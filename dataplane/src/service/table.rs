@@ -6,6 +6,7 @@ use super::{Dest, DestShared, Service};
 use crate::address::Address;
 use crate::by_family::ByFamily;
 use crate::flow::{FlowKey, protocol};
+use crate::forward::tunnel::Encap;
 use crate::ids::{DestId, Generation};
 use crate::local_ports::PortRange;
 use crate::proto::Timeouts;
@@ -117,14 +118,17 @@ pub struct ServiceTable {
     places: Vec<Place>,
 }
 
+const _: () = assert!(size_of::<Place>() == 16, "four to a cache line");
+
 /// Where a destination is found.
 #[derive(Debug, Clone, Default)]
 enum Place {
     /// The id is free.
     #[default]
     Unknown,
-    /// Index of the service, index of the destination in it.
-    Present(u32, u32),
+    /// Index of the service, index of the destination in it, and how its tunnel wraps: in the cache
+    /// line that says that it is there.
+    Present(u32, u32, Encap),
     /// Removed, and some worker still has conns on it.
     Removed(Arc<DestShared>),
 }
@@ -254,7 +258,16 @@ impl ServiceTable {
     #[inline]
     pub fn place(&self, id: DestId) -> Option<(usize, usize)> {
         match self.places.get(id.index()) {
-            Some(&Place::Present(service, dest)) => Some((service as usize, dest as usize)),
+            Some(&Place::Present(service, dest, _)) => Some((service as usize, dest as usize)),
+            _ => None,
+        }
+    }
+
+    /// How the destination's tunnel wraps packets, unless it was removed.
+    #[inline]
+    pub fn encap(&self, id: DestId) -> Option<Encap> {
+        match self.places.get(id.index()) {
+            Some(&Place::Present(.., encap)) => Some(encap),
             _ => None,
         }
     }
@@ -284,7 +297,7 @@ fn places(services: &[Service]) -> Vec<Place> {
     let mut places = Vec::new();
     for (s, service) in services.iter().enumerate() {
         for (d, dest) in service.dests.iter().enumerate() {
-            *slot(&mut places, dest.id) = Place::Present(s as u32, d as u32);
+            *slot(&mut places, dest.id) = Place::Present(s as u32, d as u32, dest.encap);
         }
     }
     places

@@ -5,6 +5,7 @@ use super::machine::Machine;
 use crate::address::Address;
 use crate::conn::DestDirectory;
 use crate::flow::protocol;
+use crate::forward::tunnel::Encap;
 use crate::ids::{DestId, Generation, InterfaceId, NextHopId, PortId, ServiceId};
 use crate::interface::Interface;
 use crate::mailbox::Message;
@@ -51,6 +52,8 @@ pub struct Server {
     pub weight: u32,
     /// How packets reach it.
     pub method: ForwardingMethod,
+    /// How its tunnel wraps them.
+    pub encap: Encap,
     /// Upper and lower threshold, 0 for none.
     pub thresholds: (u32, u32),
 }
@@ -58,12 +61,18 @@ pub struct Server {
 impl Server {
     /// A destination of weight 1 without thresholds.
     pub fn new(rip: impl AnyIp, rport: u16, method: ForwardingMethod) -> Self {
-        Server { rip: rip.any(), rport, weight: 1, method, thresholds: (0, 0) }
+        let encap = Encap::Ipip;
+        Server { rip: rip.any(), rport, weight: 1, method, encap, thresholds: (0, 0) }
     }
 
     /// The same with another weight.
     pub fn weight(self, weight: u32) -> Self {
         Server { weight, ..self }
+    }
+
+    /// The same behind a tunnel that wraps so.
+    pub fn encap(self, encap: Encap) -> Self {
+        Server { encap, ..self }
     }
 
     /// The same with thresholds.
@@ -319,6 +328,7 @@ impl Control {
             weight: server.weight,
             last_weight: server.weight,
             method: server.method,
+            encap: server.encap,
             u_threshold: server.thresholds.0,
             l_threshold: server.thresholds.1,
             next_hop: NextHopId(hop as u16),

@@ -35,10 +35,18 @@ pub mod kind {
 
 /// Codes of destination unreachable.
 pub mod code {
+    /// The last router cannot reach the host.
+    pub const HOST_UNREACHABLE: u8 = 1;
     /// Nobody listens on the port.
     pub const PORT_UNREACHABLE: u8 = 3;
     /// Too large for the next hop, and DF is set.
     pub const FRAGMENTATION_NEEDED: u8 = 4;
+    /// The network is administratively prohibited.
+    pub const NET_PROHIBITED: u8 = 9;
+    /// The host is.
+    pub const HOST_PROHIBITED: u8 = 10;
+    /// A filter says so (RFC 1812 section 5.2.7.1).
+    pub const PROHIBITED: u8 = 13;
 }
 
 /// Whether a type is an error message, about which no error is ever sent (RFC 1122 3.2.2).

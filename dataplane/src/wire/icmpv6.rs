@@ -24,6 +24,10 @@ pub mod kind {
 
 /// Codes of destination unreachable.
 pub mod code {
+    /// Administratively prohibited.
+    pub const PROHIBITED: u8 = 1;
+    /// The address cannot be reached.
+    pub const ADDRESS_UNREACHABLE: u8 = 3;
     /// Nobody listens on the port.
     pub const PORT_UNREACHABLE: u8 = 4;
 }

@@ -28,6 +28,9 @@ pub trait IpHeader: Address {
     /// Length of the packet as its header says, bytes.
     fn total_len(ip: &[u8]) -> usize;
 
+    /// Time to live, or hop limit.
+    fn ttl(ip: &[u8]) -> u8;
+
     /// Type of service, or traffic class.
     fn tos(ip: &[u8]) -> u8;
 
@@ -71,6 +74,11 @@ impl IpHeader for u32 {
     #[inline(always)]
     fn total_len(ip: &[u8]) -> usize {
         ipv4::total_len(ip).into()
+    }
+
+    #[inline(always)]
+    fn ttl(ip: &[u8]) -> u8 {
+        ip[ipv4::TTL]
     }
 
     #[inline(always)]
@@ -129,6 +137,11 @@ impl IpHeader for u128 {
     #[inline(always)]
     fn total_len(ip: &[u8]) -> usize {
         ipv6::HEADER_LEN + usize::from(ipv6::payload_len(ip))
+    }
+
+    #[inline(always)]
+    fn ttl(ip: &[u8]) -> u8 {
+        ip[ipv6::HOP_LIMIT]
     }
 
     #[inline(always)]

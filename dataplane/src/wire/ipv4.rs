@@ -4,6 +4,8 @@ use super::{be16, be32, checksum, put16, put32};
 
 /// Length of a header without options.
 pub const MIN_LEN: usize = 20;
+/// Smallest MTU that IPv4 knows (RFC 791).
+pub const MIN_MTU: u16 = 68;
 /// Offset of the type of service.
 pub const TOS: usize = 1;
 /// Offset of the total length.

@@ -1,8 +1,8 @@
 //! What the invariants need to know of a family.
 
-use super::{edits, related, tunnel};
+use super::{edits, tunnel};
 use dataplane::forward::icmp_error::ErrorForm;
-use dataplane::parse::{Content, Headers, IcmpHeaders, Parsed};
+use dataplane::parse::{Content, Headers, Parsed};
 
 /// Names of the variants of a family's contents.
 pub struct Names {
@@ -29,9 +29,6 @@ pub trait Family: ErrorForm {
 
     /// What holds for the packet in a tunnel.
     fn check_tunnel(frame: &[u8], headers: &Headers<Self>);
-
-    /// What holds for an error about the outer packet of a tunnel.
-    fn check_tunnel_error(frame: &[u8], headers: &IcmpHeaders<Self>);
 }
 
 impl Family for u32 {
@@ -60,10 +57,6 @@ impl Family for u32 {
     fn check_tunnel(frame: &[u8], headers: &Headers) {
         tunnel::check(frame, headers);
     }
-
-    fn check_tunnel_error(frame: &[u8], headers: &IcmpHeaders) {
-        related::check_tunnel(frame, headers);
-    }
 }
 
 impl Family for u128 {
@@ -88,8 +81,4 @@ impl Family for u128 {
     fn check_edits(_: &[u8], _: &Headers<u128>) {}
 
     fn check_tunnel(_: &[u8], _: &Headers<u128>) {}
-
-    fn check_tunnel_error(_: &[u8], _: &IcmpHeaders<u128>) {
-        panic!("errors about tunnels are IPv4's");
-    }
 }

@@ -8,6 +8,8 @@ mod family;
 mod related;
 #[path = "tunnel.rs"]
 mod tunnel;
+#[path = "tunnel_error.rs"]
+mod tunnel_error;
 
 use dataplane::flow::{Direction, FlowKey, protocol};
 use dataplane::forward::icmp_error::{self, IcmpError};
@@ -15,7 +17,7 @@ use dataplane::forward::{gatewaying, link, masq};
 use dataplane::ids::PortId;
 use dataplane::io::Packet;
 use dataplane::io::sim::SimPacket;
-use dataplane::parse::{Content, FragmentHeaders, Headers, Parsed, parse, parse_any};
+use dataplane::parse::{Content, FragmentHeaders, Headers, Parsed, parse, parse_any, tunnelled};
 use dataplane::punt;
 use dataplane::testing::verify;
 use dataplane::wire::ethernet;
@@ -66,10 +68,14 @@ fn check_content<A: Family>(frame: &[u8], content: &Content<A>) -> Shape {
             };
             assert!(quoted >= l4 + 8 + A::HEADER_LEN && quoted + 4 <= frame.len());
             related::check(frame, headers);
-            match headers.tunnelled {
-                false => (A::NAMES.quoting, headers.kind, headers.l4),
-                true => ("quoting tunnel", headers.kind, headers.l4),
-            }
+            let name = match tunnelled(frame, headers) {
+                None => A::NAMES.quoting,
+                Some(inner) => {
+                    tunnel_error::check(frame, headers, &inner);
+                    "quoting tunnel"
+                }
+            };
+            (name, headers.kind, headers.l4)
         }
         Content::Riding(headers) => {
             check_riding(frame, headers);

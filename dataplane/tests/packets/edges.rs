@@ -2,6 +2,7 @@
 
 use crate::rig::*;
 use dataplane::address::{Address, Family};
+use dataplane::forward::tunnel::Encap;
 use dataplane::ids::{DestId, Generation, NextHopId, ServiceId};
 use dataplane::mailbox::Message;
 use dataplane::sched::SchedulerKind;
@@ -93,6 +94,7 @@ fn replies_find_their_conn_when_a_mark_rule_covers_the_clients() {
         weight: 1,
         last_weight: 1,
         method: Masq,
+        encap: Encap::Ipip,
         u_threshold: 0,
         l_threshold: 0,
         next_hop: NextHopId(hop as u16),

@@ -22,3 +22,4 @@ mod rig;
 mod rules;
 mod strays;
 mod tell;
+mod tunnel;

@@ -1,13 +1,12 @@
 use super::*;
-use crate::api::protocol::ErrorCode;
 use crate::rules::example::{fwmark, v4};
 use crate::rules::{FullnatOptions, Persistence, RealServer, ServiceOptions};
 use dataplane::address::Family;
-use dataplane::forward::tunnel::{Encap, GueChecksum};
+use dataplane::forward::tunnel::Encap;
 use dataplane::limits::MAX_DESTS;
 use dataplane::sched::SchedulerKind;
-use dataplane::service::ForwardingMethod;
 use dataplane::service::persistence::ClientMask;
+use dataplane::service::{ClientAddress, ForwardingMethod};
 use dataplane::template::Engine;
 use dataplane::time::ticks;
 use std::cell::Cell;
@@ -175,12 +174,28 @@ fn a_template_keeps_the_id_of_a_removed_server() {
 
 #[test]
 fn what_the_data_path_lacks_is_refused_by_name() {
-    let tunnel = Encap::Gue { port: 6080, checksum: GueChecksum::Full };
-    let server = RealServer { method: ForwardingMethod::Ipip, tunnel, ..server(RIP, 0) };
-    let changes = [service(WEB), RuleChange::AddServer { service: WEB, server }];
-    let refused = Desired::default().changed(&changes, false).expect_err("gue");
-    assert!(refused.is(ErrorCode::NotSupported));
-    assert_eq!(refused.message, "tunnel type `gue' is not supported by this version of Sluice");
+    let fullnat =
+        FullnatOptions { local_addresses: vec![v4(7 << 24)], client_address: ClientAddress::Toa };
+    let options = ServiceOptions { fullnat, ..ServiceOptions::default() };
+    let changes = [RuleChange::AddService { service: WEB, options }];
+    let refused = Desired::default().changed(&changes, false).expect_err("no TOA");
+    assert!(refused.is(crate::api::protocol::ErrorCode::NotSupported));
+    let sentence = "passing the client's address (--client-address) is not supported by this \
+                    version of Sluice";
+    assert_eq!(refused.message, sentence);
+}
+
+#[test]
+fn a_tunnel_is_wrapped_as_the_rule_says_and_no_other_method_is() {
+    let gre = Encap::Gre { checksum: true };
+    for (method, encap) in [(ForwardingMethod::Ipip, gre), (ForwardingMethod::Masq, Encap::Ipip)] {
+        let server = RealServer { method, tunnel: gre, ..server(RIP, 0) };
+        let changes = [service(WEB), RuleChange::AddServer { service: WEB, server }];
+        let desired = Desired::default().changed(&changes, false).expect("good rules");
+        let mut state = State::default();
+        let table = state.install(desired, &HashMap::new(), nothing).expect("room");
+        assert_eq!(table.services()[0].dests[0].encap, encap);
+    }
 }
 
 #[test]

@@ -10,7 +10,6 @@ const CLIENT: End = (0xac10_0001, 4000);
 const VIP: End = (0x0a00_0064, 80);
 const RIP: End = (0xc0a8_010b, 8080);
 const ROUTER: u32 = 0x0a00_0002;
-const LOCAL: u32 = 0xc0a8_0101;
 
 fn headers(frame: &[u8]) -> IcmpHeaders {
     match parse(frame) {
@@ -83,59 +82,6 @@ fn a_wrong_checksum_of_the_message_is_seen_and_ethernet_padding_is_no_part_of_it
     };
     assert!(is_ok(error.build(), &[]) && is_ok(error.build(), b"padding"));
     assert!(!is_ok(error.bad_l4_checksum().build(), &[]));
-}
-
-/// An error about an outer packet whose inner one is `inner`, quoted to `len` bytes of the latter.
-fn about_tunnel(inner: &[u8], len: usize) -> Frame {
-    let outer = Frame::raw(LOCAL, RIP.0, 4, inner).build();
-    Frame::icmp_error(ROUTER, LOCAL, 3, 1, &outer, 20 + len)
-}
-
-#[test]
-fn an_unwrapped_packet_is_the_inner_one_as_far_as_it_was_quoted() {
-    let inner = Frame::tcp(CLIENT.0, CLIENT.1, VIP.0, VIP.1).df().tos(8).payload(&[7; 30]).ttl(63);
-    let whole = inner.build_ip();
-    for tagged in [false, true] {
-        for len in 24..=whole.len() {
-            let frame = about_tunnel(&whole, len);
-            let frame = if tagged { frame.tag(5) } else { frame }.padding(3).build();
-            let icmp = headers(&frame);
-            assert!(icmp.tunnelled);
-            let mut packet = SimPacket::new(&frame, PortId(0));
-            assert_eq!(tunnel_ends(&packet, &icmp), (LOCAL, RIP.0));
-            let got = unwrap(&mut packet, &icmp);
-            let l3 = if tagged { 18 } else { 14 };
-            assert_frames_equal(packet.bytes(), &[&frame[..l3], &whole[..len]].concat(), "inner");
-            let key = FlowKey { src: CLIENT.0, dst: VIP.0, sport: 4000, dport: 80, proto: 6 };
-            assert_eq!((got.key, got.ip_len, got.l4), (key, len as u16, l3 as u8 + 20));
-            assert_eq!((got.ttl, got.tos, got.df, got.vlan), (63, 8, true, icmp.vlan));
-        }
-    }
-}
-
-#[test]
-fn an_inner_length_that_lies_is_kept_between_the_ports_and_what_is_there() {
-    let mut inner = Frame::udp(CLIENT.0, CLIENT.1, VIP.0, VIP.1).payload(&[7; 30]).build_ip();
-    for (said, taken) in [(0, 24), (20, 24), (25, 25), (58, 58), (59, 58), (u16::MAX, 58)] {
-        put16(&mut inner, ipv4::TOTAL_LEN, said);
-        let frame = about_tunnel(&inner, inner.len()).build();
-        let mut packet = SimPacket::new(&frame, PortId(0));
-        assert_eq!(unwrap(&mut packet, &headers(&frame)).ip_len, taken, "said {said}");
-    }
-}
-
-#[test]
-fn the_mtu_of_the_inner_packet_is_the_paths_less_the_outer_header_within_its_bounds() {
-    let inner = Frame::tcp(CLIENT.0, CLIENT.1, VIP.0, VIP.1).build_ip();
-    let outer = Frame::raw(LOCAL, RIP.0, 4, &inner).build_ip();
-    let cases =
-        [(1200, 1180), (1499, 1479), (1500, 1480), (9000, 1480), (88, 68), (70, 68), (0, 68)];
-    for (path, told) in cases {
-        let frame = Frame::icmp(ROUTER, LOCAL, 3, 4, path).payload(&outer).build();
-        let packet = SimPacket::new(&frame, PortId(0));
-        assert_eq!(inner_mtu(&packet, &headers(&frame), 1480), told, "path MTU {path}");
-        assert_eq!(rest(&packet, &headers(&frame)), path);
-    }
 }
 
 #[test]

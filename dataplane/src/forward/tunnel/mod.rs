@@ -6,6 +6,7 @@
 //! as the kernel's.
 
 mod encap;
+pub mod error;
 mod fragment;
 mod gre;
 mod gue;

@@ -1,7 +1,7 @@
 //! The way back: which tunnel a packet belongs to that an ICMP or ICMPv6 error quotes
 //! (`ip_vs_in_icmp`, `ipvs_udp_decap`, `ipvs_gre_decap`).
 
-use super::Ends;
+use super::{Encap, Ends};
 use crate::address::Family;
 use crate::flow::protocol;
 use crate::wire::ethernet::ethertype;
@@ -23,6 +23,17 @@ pub enum Kind {
         /// The real server's port.
         port: u16,
     },
+}
+
+impl Kind {
+    /// The type of a tunnel that wraps so.
+    pub const fn of(encap: Encap) -> Kind {
+        match encap {
+            Encap::Ipip => Kind::Ipip,
+            Encap::Gre { .. } => Kind::Gre,
+            Encap::Gue { port, .. } => Kind::Gue { port },
+        }
+    }
 }
 
 /// A tunnel's packet in a quote.

@@ -1,5 +1,6 @@
 //! What the tests of tunnels share.
 
+mod error;
 mod golden;
 mod properties;
 mod quoted;

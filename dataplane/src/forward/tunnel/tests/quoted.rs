@@ -158,6 +158,6 @@ fn replay(name: &str) -> (usize, usize) {
 
 #[test]
 fn errors_about_outer_packets_are_read_as_the_kernel_reads_them() {
-    assert_eq!(replay("leaf/tun_icmp_from_rs"), (18, 18));
+    assert_eq!(replay("tun_icmp_from_rs"), (18, 18));
     assert_eq!(replay("leaf/tun_icmp_families"), (84, 24));
 }
