@@ -29,6 +29,8 @@ pub struct WorkerCounters {
     pub toa_omitted: AtomicU64,
     /// Entries that `drop_entry` dropped.
     pub dropped_entries: AtomicU64,
+    /// ICMP errors that were not sent because of Linux's limits.
+    pub icmp_limited: AtomicU64,
     /// Generation of the service table in use.
     pub generation: AtomicU64,
     /// Turns of the loop: standing still means a stall.
@@ -149,6 +151,7 @@ impl WorkerCounters {
             evicted: AtomicU64::new(0),
             toa_omitted: AtomicU64::new(0),
             dropped_entries: AtomicU64::new(0),
+            icmp_limited: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             turns: AtomicU64::new(0),
             idle_turns: AtomicU64::new(0),
@@ -192,6 +195,11 @@ impl WorkerCounters {
     /// A packet goes without the option that tells the client's address. Writer only.
     pub fn omits_toa(&self) {
         add(&self.toa_omitted, 1);
+    }
+
+    /// Counts an ICMP error that is not sent. Writer only.
+    pub fn icmp_limited(&self) {
+        add(&self.icmp_limited, 1);
     }
 
     /// The counters of one destination.

@@ -66,6 +66,11 @@ pub const ICMP_ERROR_MAX: usize = 576;
 /// The same of ICMPv6: what every path takes (RFC 4443 section 2.4).
 pub const ICMPV6_ERROR_MAX: usize = 1280;
 
+/// Peers whose share of ICMP errors one worker remembers: sets, and peers to a set.
+pub const ICMP_PEER_SETS: usize = 1024;
+/// See [`ICMP_PEER_SETS`].
+pub const ICMP_PEER_WAYS: usize = 4;
+
 /// Extension headers of an IPv6 packet, or of one that an ICMPv6 error quotes. RFC 8200 section 4.1
 /// has each but destination options occur once.
 pub const EXT_HEADERS: usize = 8;

@@ -113,6 +113,21 @@ impl Routes {
         found
     }
 
+    /// The length of the longest prefix that covers the address. Takes longer than a look-up.
+    pub fn prefix_len<A: Address>(&self, addr: A) -> Option<u8> {
+        let mut found = None;
+        let mut node = &**self.roots.of::<A>();
+        for (byte, above) in addr.bytes().into_iter().zip((0..).step_by(8)) {
+            let covering = node.own.iter().filter(|own| own.values().contains(&byte));
+            found = covering.map(|own| above + own.len).max().or(found);
+            match node.below(byte) {
+                Some(child) => node = child,
+                None => break,
+            }
+        }
+        found
+    }
+
     fn root_mut(&mut self, family: Family) -> &mut Arc<Node> {
         match family {
             Family::V4 => &mut self.roots.v4,

@@ -14,6 +14,8 @@ pub const SUPPORTED: &[(&str, i64, i64)] = &[
     ("expire_quiescent_template", 0, 1),
     ("nat_icmp_send", 0, 1),
     ("pmtu_disc", 0, 1),
+    ("run_estimation", 0, 1),
+    ("schedule_icmp", 0, 1),
     ("secure_tcp", 0, 3),
     ("sloppy_sctp", 0, 1),
     ("sloppy_tcp", 0, 1),
@@ -52,6 +54,24 @@ const KNOWN: &[&str] = &[
     "sync_version",
 ];
 
+/// Names of the kernel's that can have no meaning here, and why.
+const MEANINGLESS: &[(&str, &str)] = &[
+    ("backup_only", "comes with connection sync"),
+    ("conntrack", "is about netfilter's conntrack, which Sluice's packets do not pass"),
+    ("ignore_tunneled", "is always as good as 1: what Linux takes out of a tunnel stays Linux's"),
+    ("lblc_expiration", "is always 86400 seconds"),
+    ("lblcr_expiration", "is always 86400 seconds"),
+    ("snat_reroute", "is always as good as 1: replies are routed by the client's address"),
+    ("sync_persist_mode", "comes with connection sync"),
+    ("sync_ports", "comes with connection sync"),
+    ("sync_qlen_max", "comes with connection sync"),
+    ("sync_refresh_period", "comes with connection sync"),
+    ("sync_retries", "comes with connection sync"),
+    ("sync_sock_size", "comes with connection sync"),
+    ("sync_threshold", "comes with connection sync"),
+    ("sync_version", "comes with connection sync"),
+];
+
 /// The bare name in `net.ipv4.vs.NAME`, `net/ipv4/vs/NAME` or `NAME`.
 pub fn bare(key: &str) -> &str {
     let key = key.strip_prefix("/proc/sys/").unwrap_or(key);
@@ -67,6 +87,10 @@ pub fn check_key(key: &str) -> Result<&str, ApiError> {
     let name = bare(key);
     if SUPPORTED.iter().any(|row| row.0 == name) {
         return Ok(name);
+    }
+    if let Some((_, why)) = MEANINGLESS.iter().find(|row| row.0 == name) {
+        let message = format!("net.ipv4.vs.{name} cannot be set: it {why}");
+        return Err(ApiError::new(ErrorCode::NotSupported, message));
     }
     Err(if KNOWN.contains(&name) {
         let message = format!("net.ipv4.vs.{name} is not supported by this version of Sluice");
@@ -105,12 +129,17 @@ mod tests {
     #[test]
     fn what_is_supported_is_a_name_of_the_kernel() {
         assert!(SUPPORTED.iter().all(|row| KNOWN.contains(&row.0)));
+        assert!(MEANINGLESS.iter().all(|row| KNOWN.contains(&row.0)));
+        let supported = |name| SUPPORTED.iter().any(|row| row.0 == name);
+        assert!(!MEANINGLESS.iter().any(|row| supported(row.0)));
     }
 
     #[test]
     fn unknown_names_unsupported_names_and_bad_values_are_told_apart() {
         assert!(check_key("sync_ports").unwrap_err().is(ErrorCode::NotSupported));
         assert!(check_key("sync_port").unwrap_err().is(ErrorCode::UnknownKey));
+        let refused = check_key("conntrack").unwrap_err();
+        assert!(refused.is(ErrorCode::NotSupported) && refused.message.contains("netfilter"));
         assert_eq!(check_value("conn_reuse_mode", "2"), Ok(2));
         assert!(check_value("conn_reuse_mode", "x").unwrap_err().is(ErrorCode::BadValue));
         assert!(check_value("sloppy_tcp", "2").unwrap_err().is(ErrorCode::BadValue));

@@ -44,7 +44,7 @@ fn sysctls_are_read_and_set_in_every_spelling_and_refused_like_sysctl_does() {
         ("sysctl nosuch", "sluice: net.ipv4.vs.nosuch is no name of IPVS\n"),
         (
             "sysctl sync_threshold 0 1",
-            "sluice: net.ipv4.vs.sync_threshold is not supported by this version of Sluice\n",
+            "sluice: net.ipv4.vs.sync_threshold cannot be set: it comes with connection sync\n",
         ),
         ("sysctl sloppy_tcp 7", "sluice: net.ipv4.vs.sloppy_tcp takes 0 to 1, not `7'\n"),
     ] {

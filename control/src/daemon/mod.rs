@@ -23,6 +23,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How often workers are told of each other's conns (totals are at most 1 ms old).
 const AGGREGATE: Duration = Duration::from_millis(1);
 
+/// How often Linux's limits on ICMP errors are read.
+const ICMP_LIMITS: Duration = Duration::from_secs(1);
+
 /// How often rates are reckoned (`ip_vs_est.c`).
 const TICK: Duration = Duration::from_secs(2);
 
@@ -101,6 +104,7 @@ async fn serve(
     tokio::spawn(aggregate(engine.clone()));
     tokio::spawn(tick(engine.clone()));
     tokio::spawn(defend(engine.clone()));
+    tokio::spawn(follow_icmp_limits(engine.clone()));
     let stop = stop_signal().map_err(told("listen for signals"))?;
     let begin = begin_signal(config.workers.begin).map_err(told("listen for signals"))?;
     let forward = async {
@@ -141,6 +145,20 @@ async fn defend(engine: Arc<Engine>) {
         interval.tick().await;
         if let Err(error) = engine.defend().await {
             log::warn!("cannot tell the workers how to defend: {error}");
+        }
+    }
+}
+
+/// Keeps the workers' limits on ICMP errors as Linux's are. A worker that does not answer hears of
+/// them later, and its stall is logged elsewhere.
+async fn follow_icmp_limits(engine: Arc<Engine>) {
+    let mut interval = tokio::time::interval(ICMP_LIMITS);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let Ok(limits) = tokio::task::spawn_blocking(mirror::icmp_limits).await else { continue };
+        if let Err(error) = engine.limit_icmp(limits).await {
+            log::warn!("cannot limit ICMP errors as Linux does: {error}");
         }
     }
 }

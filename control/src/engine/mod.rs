@@ -28,6 +28,7 @@ use dataplane::counters::{OthersLoad, aggregate};
 use dataplane::expect::Expectations;
 use dataplane::ids::{DestId, Generation};
 use dataplane::mailbox::Message;
+use dataplane::service::IcmpLimits;
 use defence::Memory;
 use paths::Paths;
 use publish::Publisher;
@@ -119,6 +120,22 @@ impl Engine {
     /// As [`Engine::change`].
     pub async fn replace_marks(&self, marks: Vec<MarkRule>) -> Result<u64, ApiError> {
         self.edit(|desired| Ok(Desired { marks, ..desired })).await
+    }
+
+    /// Has the workers limit ICMP errors so, unless they do already.
+    ///
+    /// # Errors
+    /// As [`Engine::change`].
+    pub async fn limit_icmp(&self, limits: IcmpLimits) -> Result<(), ApiError> {
+        let known = self.locked.lock().await.state.desired().sysctls.icmp_limits();
+        if known == Some(limits) {
+            return Ok(());
+        }
+        let edit = move |mut desired: Desired| {
+            desired.sysctls.limit_icmp(limits);
+            Ok(desired)
+        };
+        self.edit(edit).await.map(drop)
     }
 
     /// Makes one change of the desired state: edits a copy, compiles it, sends it and waits until

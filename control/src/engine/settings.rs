@@ -5,7 +5,7 @@ use crate::api::protocol::{ApiError, Sysctl, Timeouts};
 use crate::api::sysctl::check_value;
 use crate::config::Config;
 use dataplane::proto::tcp::state;
-use dataplane::service::Settings;
+use dataplane::service::{IcmpLimits, Settings};
 use dataplane::time::ticks;
 
 /// The values in force. [`crate::api::sysctl`] has checked names and ranges before.
@@ -14,6 +14,8 @@ pub struct Sysctls {
     settings: Settings,
     timeouts: Timeouts,
     defence: Defence,
+    /// `run_estimation` is 0.
+    estimation_stopped: bool,
 }
 
 impl Sysctls {
@@ -56,6 +58,21 @@ impl Sysctls {
         self.timeouts = self.timeouts.with(set);
     }
 
+    /// Whether rates are reckoned.
+    pub fn estimates(&self) -> bool {
+        !self.estimation_stopped
+    }
+
+    /// How many ICMP errors may be sent, once Linux has been asked.
+    pub fn icmp_limits(&self) -> Option<IcmpLimits> {
+        self.settings.icmp_limits
+    }
+
+    /// Limits ICMP errors as Linux does.
+    pub fn limit_icmp(&mut self, limits: IcmpLimits) {
+        self.settings.icmp_limits = Some(limits);
+    }
+
     /// Sets a value; `false` for a name without a meaning here.
     pub fn set(&mut self, key: &str, value: i64) -> bool {
         let settings = &mut self.settings;
@@ -65,8 +82,10 @@ impl Sysctls {
             "cache_bypass" => settings.cache_bypass = value != 0,
             "nat_icmp_send" => settings.nat_icmp_send = value != 0,
             "expire_quiescent_template" => settings.expire_quiescent_template = value != 0,
+            "run_estimation" => self.estimation_stopped = value == 0,
             "pmtu_disc" => settings.pmtu_disc = value != 0,
             "sloppy_sctp" => settings.sloppy_sctp = value != 0,
+            "schedule_icmp" => settings.schedule_icmp = value != 0,
             "sloppy_tcp" => settings.sloppy_tcp = value != 0,
             _ => return self.defence.set(key, value),
         }
@@ -94,6 +113,8 @@ impl Sysctls {
             ("expire_quiescent_template", i64::from(settings.expire_quiescent_template)),
             ("pmtu_disc", i64::from(settings.pmtu_disc)),
             ("sloppy_sctp", i64::from(settings.sloppy_sctp)),
+            ("run_estimation", i64::from(self.estimates())),
+            ("schedule_icmp", i64::from(settings.schedule_icmp)),
             ("sloppy_tcp", i64::from(settings.sloppy_tcp)),
         ];
         let row = |(key, value): (&str, i64)| Sysctl { key: key.into(), value: value.to_string() };

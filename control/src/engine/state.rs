@@ -146,9 +146,11 @@ impl State {
         self.ids.dests().map(|(_, dest)| dest.id)
     }
 
-    /// Takes a reading for the rates, every two seconds.
+    /// Takes a reading for the rates, every two seconds, unless `run_estimation` is 0.
     pub fn tick_rates(&mut self, counted: impl Fn(DestId) -> DestTotals) {
-        self.rates.tick(&self.ids, counted);
+        if self.desired.sysctls.estimates() {
+            self.rates.tick(&self.ids, counted);
+        }
     }
 
     /// One service or all, with their destinations in the kernel's order.

@@ -91,6 +91,7 @@ pub fn worker(counters: &Arc<WorkerCounters>) -> Value {
     object.insert("toa_omitted".into(), counters.toa_omitted.load(Relaxed).into());
     let dropped_entries = counters.dropped_entries.load(Relaxed);
     object.insert("dropped_entries".into(), dropped_entries.into());
+    object.insert("icmp_limited".into(), counters.icmp_limited.load(Relaxed).into());
     object.insert("generation".into(), counters.generation.load(Relaxed).into());
     object.insert("turns".into(), counters.turns.load(Relaxed).into());
     object.insert("idle_turns".into(), counters.idle_turns.load(Relaxed).into());

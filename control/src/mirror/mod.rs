@@ -2,11 +2,13 @@
 //!
 //! `state` and `settle` are pure: events in, publications and questions out; `interfaces`, `routes`,
 //! `neighbors`, `targets`, `scope` and `standing` are their parts. `task` feeds it from Linux, `netlink` and `decode` speak
-//! Linux's language, `apply` gives the configuration's addresses and static entries to the twins.
+//! Linux's language, `apply` gives the configuration's addresses and static entries to the twins. `icmp_limits` reads
+//! what has no netlink.
 
 mod apply;
 mod decode;
 mod event;
+mod icmp_limits;
 mod interfaces;
 #[cfg(test)]
 mod kernel_tests;
@@ -26,6 +28,7 @@ pub use apply::{ApplyError, apply};
 pub use event::{
     Dump, Event, KernelNeighbor, KernelRoute, Link, NeighborState, OwnAddress, Rank, RouteKind,
 };
+pub use icmp_limits::icmp_limits;
 pub use interfaces::MirrorInterface;
 pub use neighbors::GRACE;
 pub use standing::Ask;

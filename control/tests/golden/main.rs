@@ -158,6 +158,17 @@ fn icmp_errors_about_conns_follow_the_flow_as_the_kernels_do() {
 }
 
 #[test]
+fn icmp_errors_begin_conns_where_the_kernels_do() {
+    let names = ["schedule_icmp", "nat_schedule_icmp", "dr_schedule_icmp_v6"];
+    let seen = replay_all(&names);
+    assert_eq!(seen.traces, 4);
+    assert_eq!((seen.frames, seen.listings), (26, 16));
+    let mut expected = [0; Answer::COUNT];
+    [Answer::Pong, Answer::Routed].into_iter().for_each(|kind| expected[kind as usize] = 1);
+    assert_eq!(seen.by_linux, expected);
+}
+
+#[test]
 fn sctp_forwards_as_the_kernel_does() {
     let seen = replay_with_workers(&["nat_sctp", "dr_sctp"]);
     assert_eq!(seen.traces, 5);

@@ -19,6 +19,7 @@ mod fragments;
 mod ftp;
 mod fullnat;
 mod held;
+mod icmp_limit;
 mod lane;
 mod new_conn;
 mod one_packet;
@@ -34,6 +35,7 @@ mod tables;
 mod tell;
 mod tunnel;
 mod tunnel_related;
+mod unrelated;
 
 pub use accounts::Accounts;
 pub use family::FlowFamily;
@@ -59,6 +61,7 @@ use crossbeam::queue::ArrayQueue;
 use defence::Defence;
 use flush::Flush;
 use fragments::Fragments;
+use icmp_limit::IcmpLimiter;
 use lane::{Aside, Fate, Flow, Lane, Lanes};
 use path_mtu::PathMtus;
 use send::IpIds;
@@ -112,6 +115,7 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     /// When this worker last looked for announcements that are over.
     announced_swept: Tick,
     path_mtus: PathMtus,
+    icmp_limiter: IcmpLimiter,
 }
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
@@ -123,6 +127,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         accounts.adopt(&conns);
         let workers = setup.slot_map.workers();
         let fragments = Fragments::new(conns.secret());
+        let icmp_limiter = IcmpLimiter::new(workers, conns.secret());
         Director {
             worker: setup.worker,
             conns,
@@ -141,6 +146,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             announced_swept: Tick::default(),
             ip_ids: IpIds::new(setup.ip_id),
             path_mtus: PathMtus::new(),
+            icmp_limiter,
         }
     }
 

@@ -63,12 +63,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let service = self.tables.services.service(index);
         let beside_ftp = is_beside_ftp(service.key, headers.key.dport);
         let one_packet = service.one_packet && headers.key.proto == protocol::UDP;
-        let chosen = match service.persistence {
-            Some(persistence) => self.choose_persistent(index, &persistence, packet, headers),
-            None if beside_ftp => Err(DropReason::NoDestination),
-            None => self.choose(index, headers).ok_or(DropReason::NoDestination),
-        };
-        let chosen = match chosen {
+        let chosen = match self.choose(index, packet, headers) {
             Ok(chosen) => chosen,
             Err(DropReason::NoDestination) if beside_ftp => return self.punt_flow(headers),
             Err(DropReason::NoDestination) => {
@@ -100,16 +95,28 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         chosen: &Chosen,
         out: &mut Outbox<P>,
     ) -> Verdict {
+        match self.make(new, chosen) {
+            Ok(id) => self.follow(packet, flow, id, out),
+            Err(reason) => Verdict::Drop(reason),
+        }
+    }
+
+    /// Makes a conn and counts it for its destination.
+    pub(super) fn make<A: FlowFamily>(
+        &mut self,
+        new: &NewConn<A>,
+        chosen: &Chosen,
+    ) -> Result<ConnId, DropReason> {
         match self.insert(new) {
             Ok(id) => {
                 self.link_template(id, chosen.template);
                 self.accounts.conn_begins(chosen.dest.id);
                 self.tables.load_changed(chosen.dest.id);
-                self.follow(packet, flow, id, out)
+                Ok(id)
             }
             Err(error) => {
                 self.give_back(chosen);
-                Verdict::Drop(error.into())
+                Err(error.into())
             }
         }
     }
@@ -148,11 +155,27 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
     }
 
-    /// The destination that the scheduler chooses.
-    fn choose<A: FlowFamily>(&mut self, index: usize, headers: &Headers<A>) -> Option<Chosen> {
-        let dest = self.schedule(index, &Asked::new(&headers.key, self.now))?;
+    /// The destination that the client's template or the scheduler chooses.
+    ///
+    /// # Errors
+    /// [`DropReason::NoDestination`] if there is none, else why the packet is to be dropped.
+    pub(super) fn choose<A: FlowFamily>(
+        &mut self,
+        index: usize,
+        packet: &P,
+        headers: &Headers<A>,
+    ) -> Result<Chosen, DropReason> {
+        let service = self.tables.services.service(index);
+        if let Some(persistence) = service.persistence {
+            return self.choose_persistent(index, &persistence, packet, headers);
+        }
+        if is_beside_ftp(service.key, headers.key.dport) {
+            return Err(DropReason::NoDestination);
+        }
+        let asked = Asked::new(&headers.key, self.now);
+        let dest = self.schedule(index, &asked).ok_or(DropReason::NoDestination)?;
         let rport = if dest.rport == 0 { headers.key.dport } else { dest.rport };
-        Some(Chosen { dest, rport, template: None })
+        Ok(Chosen { dest, rport, template: None })
     }
 
     /// Asks the service's scheduler, and the destination it names, which may just have filled up:
@@ -206,12 +229,12 @@ pub(super) fn flags_of(dest: &Dest) -> ConnFlags {
 
 /// Whether a packet came to an FTP service for a port of its data connections: only a persistent
 /// service takes it, and what none takes is Linux's (`ip_vs_leave`).
-fn is_beside_ftp(service: ServiceKey, dport: u16) -> bool {
+pub(super) fn is_beside_ftp(service: ServiceKey, dport: u16) -> bool {
     let of_ftp = matches!(service, ServiceKey::Address { vport: port::FTP, .. });
     of_ftp && dport != port::FTP
 }
 
 /// Whether the destination can be reached from the client's family: a tunnel leads anywhere.
-fn is_reachable<A: FlowFamily>(dest: &Dest) -> bool {
+pub(super) fn is_reachable<A: FlowFamily>(dest: &Dest) -> bool {
     dest.method == ForwardingMethod::Ipip || A::of(dest.rip).is_some()
 }

@@ -2,8 +2,7 @@
 //! `ip_vs_out_icmp`, `ip_vs_core.c`).
 //!
 //! An error counts for the conn's destination, while that is there. It is no packet of the flow:
-//! state and timer stay as they are, and a removed destination's conn lets it pass. Errors about
-//! flows without a conn are Linux's.
+//! state and timer stay as they are, and a removed destination's conn lets it pass.
 
 use super::send::send;
 use super::{Director, FlowFamily, Outbox};
@@ -38,9 +37,20 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         icmp: &IcmpHeaders<A>,
         out: &mut Outbox<P>,
     ) -> Verdict {
-        let Some((id, direction)) = self.conn_of(icmp) else {
-            return Verdict::Punt(PuntClass::Icmp);
-        };
+        match self.conn_of(icmp) {
+            Some(found) => self.follow_related(packet, icmp, found, out),
+            None => self.unrelated(packet, icmp, out),
+        }
+    }
+
+    /// Takes an error along the conn that it is about.
+    pub(super) fn follow_related<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        icmp: &IcmpHeaders<A>,
+        (id, direction): (ConnId, Direction),
+        out: &mut Outbox<P>,
+    ) -> Verdict {
         if !icmp_related::checksum_ok(packet, icmp) {
             return Verdict::Drop(DropReason::BadIcmpChecksum);
         }

@@ -130,6 +130,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out: &mut Outbox<P>,
     ) -> Verdict {
         let Some(hop) = self.hop_to(headers.key.src) else { return Verdict::Drop(reason) };
+        if !icmp_error::is_due(packet, headers) || !self.may_send_error(headers.key.src, error) {
+            return Verdict::Drop(reason);
+        }
         let ip_id = self.ip_ids.next();
         if !icmp_error::make(packet, headers, error, own, ip_id) {
             return Verdict::Drop(reason);
@@ -139,6 +142,19 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out.refused = Some(reason);
         let ip_len = (packet.bytes().len() - usize::from(headers.l3)) as u16;
         send(packet, headers.l3, ip_len, &hop, &mut self.pool, out)
+    }
+
+    /// Whether Linux's limits leave room for an error to `target`.
+    fn may_send_error<A: FlowFamily>(&mut self, target: A, error: IcmpError) -> bool {
+        let Some(limits) = &self.tables.services.settings.icmp_limits else { return true };
+        let (kind, code, _) = A::message(error);
+        let prefix_len = self.tables.routes.prefix_len(target).unwrap_or(0);
+        let to = (target, prefix_len);
+        let allowed = self.icmp_limiter.allows(limits, to, (kind, code), self.now);
+        if !allowed {
+            self.accounts.counters().icmp_limited();
+        }
+        allowed
     }
 
     /// Lets a finished packet wait for the next hop that the outbox names and asks control to

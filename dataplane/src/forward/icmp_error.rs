@@ -59,6 +59,11 @@ pub trait ErrorForm: IpHeader {
     fn write_header(ip: &mut [u8], headers: &Headers<Self>, src: Self, message_len: u16, id: u16);
 }
 
+/// Whether an error may be sent about the packet (RFC 1122 section 3.2.2, RFC 4443 section 2.4).
+pub fn is_due<A: ErrorForm, P: Packet>(packet: &mut P, headers: &Headers<A>) -> bool {
+    A::may_answer(trimmed_ip(packet, headers))
+}
+
 /// Turns the packet, as it came, into an error to its source, from `src` (host order; the VIP
 /// towards clients) with the identification `id` (IPv4). The link header still is the offending
 /// frame's; `headers.l3` stays right. `false`, and nothing changed but padding, if no error may be

@@ -2,6 +2,7 @@
 
 mod claims;
 mod fullnat;
+mod icmp_limits;
 pub mod persistence;
 mod real_services;
 mod table;
@@ -9,6 +10,7 @@ mod thresholds;
 
 pub use crate::proto::Timeouts;
 pub use fullnat::{ClientAddress, Fullnat};
+pub use icmp_limits::{IcmpLimits, PeerLimit};
 pub use table::{DropPacket, MarkRule, ServiceTable, Settings};
 
 use self::persistence::Persistence;

@@ -2,7 +2,7 @@
 
 use super::claims::{Claimed, Claims};
 use super::real_services::RealServices;
-use super::{Dest, DestShared, Service};
+use super::{Dest, DestShared, IcmpLimits, Service};
 use crate::address::Address;
 use crate::by_family::ByFamily;
 use crate::flow::{FlowKey, protocol};
@@ -60,6 +60,10 @@ pub struct Settings {
     pub cache_bypass: bool,
     /// Ports that fullnat may use at local addresses.
     pub local_ports: PortRange,
+    /// An ICMP error about a flow without a conn begins one, as a first packet does.
+    pub schedule_icmp: bool,
+    /// How many ICMP errors may be sent; none for any number.
+    pub icmp_limits: Option<IcmpLimits>,
 }
 
 impl Default for Settings {
@@ -78,6 +82,8 @@ impl Default for Settings {
             nat_icmp_send: false,
             cache_bypass: false,
             local_ports: PortRange::default(),
+            schedule_icmp: false,
+            icmp_limits: None,
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use crate::rig::*;
 use dataplane::nexthop::NextHopState;
+use dataplane::sched::SchedulerKind;
 use dataplane::service::ForwardingMethod::{self, Gatewaying, Ipip, Masq};
+use dataplane::service::IcmpLimits;
 use dataplane::testing::Frame;
 use dataplane::testing::control::{Server, tcp, udp};
 use dataplane::verdict::{DropReason, PuntClass};
@@ -171,4 +173,32 @@ fn an_error_about_nobody_or_without_a_way_back_is_only_counted() {
         let expected = expect().drops(DropReason::NoDestination, 1);
         rig.check("no answer", &[(C, &came)], expected);
     }
+}
+
+#[test]
+fn errors_beyond_linuxs_limits_are_not_sent_and_counted() {
+    let mut rig = Rig::new();
+    rig.control.service(tcp(VIP, 80), SchedulerKind::Rr);
+    rig.control.settings.icmp_limits = Some(IcmpLimits::default());
+    rig.publish();
+    let answered = |rig: &mut Rig, client: u32| {
+        let before = rig.machine.totals();
+        for port in 0..20 {
+            rig.machine.feed(C, 0, &Frame::tcp(client, 4000 + port, VIP, 80).build());
+        }
+        rig.machine.settle(rig.now);
+        rig.machine.check();
+        let sent = rig.machine.take_sent().len();
+        let after = rig.machine.totals();
+        let place = DropReason::NoDestination.index();
+        assert_eq!(after.dropped[place] - before.dropped[place], 20);
+        assert_eq!(after.made - before.made, sent as u64);
+        sent
+    };
+    assert_eq!(answered(&mut rig, CLIENT), 6);
+    assert_eq!(answered(&mut rig, CLIENT + 1), 6);
+    rig.pass(2);
+    assert_eq!(answered(&mut rig, CLIENT), 2);
+    let limited = rig.machine.counters(0).icmp_limited.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(limited, 14 + 14 + 18);
 }

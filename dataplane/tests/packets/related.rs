@@ -375,3 +375,60 @@ fn windows_and_workers_change_nothing_about_errors() {
         assert!(three == alone, "three workers, window {window}");
     }
 }
+
+/// A masq service on two real servers, and `schedule_icmp`.
+fn scheduling(key: ServiceKey, change: impl FnOnce(&mut Rig)) -> Rig {
+    let mut rig = Rig::new();
+    rig.add(key, Masq, 2);
+    rig.control.settings.schedule_icmp = true;
+    change(&mut rig);
+    rig.publish();
+    rig
+}
+
+#[test]
+fn an_error_that_begins_a_conn_is_no_packet_of_it() {
+    let mut rig = scheduling(tcp(VIP, 80), |_| ());
+    let id = rig.id(tcp(VIP, 80), rip(1));
+    let to = to_server(1);
+    let left = about(ROUTER, rip(1), &Frame::tcp(rip(1), 80, CLIENT, 4000)).ttl(63);
+    let came = about(ROUTER, VIP, &Frame::tcp(VIP, 80, CLIENT, 4000));
+    let expected = expect().sends(S, &left.macs(to.0, to.1)).dest(id, begun(52, false));
+    rig.check("the error", &[(C, &came)], expected);
+    let conns = rig.machine.conns(0);
+    let conn = conns.live_in(conns.ids()).next().map(|(_, conn)| *conn).expect("a conn");
+    assert_eq!((conn.state, conn.in_packets, conn.timeout), (0, 0, 48));
+}
+
+#[test]
+fn a_one_packet_services_conn_of_an_error_ends_with_it() {
+    let key = ServiceKey::Address { proto: UDP, vip: VIP.ip(), vport: 53 };
+    let mut rig = scheduling(key, |rig| rig.control.one_packet(key, true));
+    let came = about(ROUTER, VIP, &Frame::udp(VIP, 53, CLIENT, 4000));
+    rig.machine.feed(C, 0, &came.build());
+    rig.machine.settle(rig.now);
+    rig.machine.check();
+    assert_eq!(rig.machine.take_sent().len(), 1);
+    assert_eq!(rig.machine.conns(0).len(), 0);
+}
+
+#[test]
+fn what_begins_no_conn_by_itself_begins_none_by_an_error() {
+    let mut rig = scheduling(tcp(VIP, 80), |_| ());
+    let cases = [
+        ("FTP's data port", Frame::tcp(VIP, 80, CLIENT, 20)),
+        ("no service", Frame::tcp(VIP, 81, CLIENT, 4000)),
+        ("another protocol", Frame::udp(VIP, 80, CLIENT, 4000)),
+    ];
+    for (what, quoted) in cases {
+        let frame = about(ROUTER, VIP, &quoted);
+        rig.check(what, &[(C, &frame)], expect().punts(PuntClass::Icmp, C, &frame));
+    }
+    for n in 1..=2 {
+        rig.control.delete_server(tcp(VIP, 80), rip(n), 80);
+    }
+    rig.publish();
+    let frame = about(ROUTER, VIP, &Frame::tcp(VIP, 80, CLIENT, 4000));
+    let dropped = expect().drops(DropReason::NoDestination, 1);
+    rig.check("no destination", &[(C, &frame)], dropped);
+}
