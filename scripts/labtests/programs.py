@@ -3,7 +3,9 @@
 import hashlib
 import os
 import re
+import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 from labkit import client, lab, nodes, rules, servers, topology
 from labkit.setup import Setup
@@ -14,6 +16,7 @@ URL6 = f"http://[{topology.v6(topology.VIP)}]"
 FETCHED, ASKED = 30, 6
 NARROW, OUTER = 1400, 20
 SENT = 1_000_000
+SCTP = Path(__file__).resolve().parent.parent / "lab-sctp"
 
 
 def even(came, count):
@@ -129,3 +132,40 @@ def _narrow(method, mtu, driver):
 
 _narrow("masq", NARROW, "af_packet")
 _narrow("ipip", NARROW - OUTER, "af_packet")
+
+
+def sctp_associations():
+    port, states = 3868, set()
+    echoes = [
+        nodes.spawn(server, SCTP, "serve", port, address, topology.VIP, log=lab.RUN / server / "sctp.log")
+        for server, address in topology.REAL.items()
+    ]
+    try:
+        for server, address in topology.REAL.items():
+            await_association(server, address, port)
+        for method in METHODS:
+            rules.ipvsadm("-C")
+            rules.serve(method, service=f"{topology.VIP}:{port}", port=port, kind="--sctp-service")
+            came = int(nodes.execute("client", SCTP, "ask", topology.VIP, port, ASKED, limit=60).stdout)
+            expect(came == ASKED, f"{method}: {came} of {ASKED} messages came back whole")
+            states |= {line.split()[2] for line in rules.ipvsadm("-L", "-n", "-c").splitlines()[2:] if line.startswith("SCTP")}
+    finally:
+        for echo in echoes:
+            echo.kill()
+            echo.wait()
+    expect("ESTABLISHED" in states, f"the conns' states are {states}")
+
+
+def await_association(server, address, port):
+    """Waits until a server of SCTP answers its own node."""
+    for _ in range(5):
+        if nodes.execute(server, SCTP, "ask", address, port, 1).stdout.strip() == "1":
+            return
+    expect(False, f"lab-sctp on {server} does not answer")
+
+
+HAS_SCTP = subprocess.run([SCTP, "kernel"], check=False, timeout=10).returncode == 0
+sctp_associations.__doc__ = "SCTP associations by masq, gatewaying and ipip " + (
+    "of the kernel's SCTP" if HAS_SCTP else "made by hand on raw sockets, as the kernel has no SCTP"
+)
+test()(sctp_associations)
