@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -122,6 +123,8 @@ def datagrams_in_fragments():
         for server, address in topology.REAL.items()
     ]
     try:
+        for server, address in topology.REAL.items():
+            await_datagrams(server, address, port)
         for method in ("masq", "gatewaying"):
             rules.ipvsadm("-C")
             rules.serve(method, service=f"{topology.VIP}:{port}", port=port, kind="-u")
@@ -133,6 +136,15 @@ def datagrams_in_fragments():
             echo.wait()
     refused = {name: drops for name, drops in counters().items() if name.startswith("fragment_") and drops}
     expect(not refused, f"fragments were dropped: {refused}")
+
+
+def await_datagrams(server, address, port):
+    """Waits until a server answers its own node."""
+    for _ in range(50):
+        if nodes.execute(server, DATAGRAMS, "ask", address, port, 1).stdout.strip() == "1":
+            return
+        time.sleep(0.1)
+    expect(False, f"lab-datagrams on {server} does not answer")
 
 
 CORES = sorted(os.sched_getaffinity(0))
