@@ -13,6 +13,7 @@ mod met;
 mod model;
 mod net;
 mod segment;
+mod shares;
 mod tables;
 
 use exact::Shape;
