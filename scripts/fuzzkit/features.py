@@ -24,7 +24,7 @@ FEATURES = {
     "pmtu": (False, "errors that say how much fits a tunnel, which ours answers at once and the kernel with the next packet"),
     "sizes": (True, "packets about as large as the MTU, with and without DF"),
     "headers": (True, "TTL and TOS that are rare"),
-    "ecn": (False, "congestion that a packet into a tunnel has experienced"),
+    "ecn": (True, "congestion that a packet into a tunnel has experienced"),
     "options": (False, "IP options"),
     "malformed": (True, "lengths, versions and checksums that are wrong"),
     "transport": (False, "transport headers that are cut short or lie about their length"),

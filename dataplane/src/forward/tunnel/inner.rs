@@ -59,6 +59,15 @@ impl Inner {
         pmtu_disc && self.df && self.family == Family::V4
     }
 
+    /// TOS or traffic class of the outer header: the inner one's, but for congestion experienced, which
+    /// the tunnel has not (`INET_ECN_encapsulate`, RFC 3168 section 9.1.1).
+    #[inline]
+    pub fn outer_tos(&self) -> u8 {
+        const ECN: u8 = 0b11;
+        const ECT_0: u8 = 0b10;
+        if self.tos & ECN == ECN { self.tos & !ECN | ECT_0 } else { self.tos }
+    }
+
     /// Bytes of the option that tells GUE's receiver what to finish.
     #[inline]
     pub(super) fn option_len(&self, encap: Encap) -> usize {
@@ -95,5 +104,23 @@ impl Inner {
             Family::V4 => ipv4::decrement_ttl(ip),
             Family::V6 => ipv6::decrement_hop_limit(ip),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn congestion_that_was_experienced_before_the_tunnel_stays_inside() {
+        let outer = |tos| Inner { tos, ..Inner::from(&headers()) }.outer_tos();
+        assert_eq!([0x30, 0x31, 0x32, 0x33].map(outer), [0x30, 0x31, 0x32, 0x32]);
+    }
+
+    fn headers() -> Headers {
+        use crate::parse::{Content, Parsed, parse};
+        let frame = crate::testing::Frame::udp(1, 2, 3, 4).build();
+        let Parsed::V4(Content::Flow(headers)) = parse(&frame) else { panic!("a flow") };
+        headers
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn four_in_four<P: Packet>(
     let frame = packet.bytes_mut();
     ipv4::decrement_ttl(&mut frame[l3 + ipv4::MIN_LEN..]);
     let header = Template {
-        tos: inner.tos,
+        tos: inner.outer_tos(),
         total_len,
         id: id.unwrap_or(0),
         fragment: if id.is_none() { ipv4::DF } else { 0 },

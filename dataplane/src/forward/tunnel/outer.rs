@@ -111,7 +111,7 @@ impl Ends {
         let ttl = inner.ttl - 1;
         match *self {
             Ends::V4 { local, remote } => ipv4::Template {
-                tos: inner.tos,
+                tos: inner.outer_tos(),
                 total_len: len,
                 id: id.unwrap_or(0),
                 fragment: if id.is_none() { ipv4::DF } else { 0 },
@@ -122,7 +122,7 @@ impl Ends {
             }
             .write(header),
             Ends::V6 { local, remote } => ipv6::Template {
-                traffic_class: inner.tos,
+                traffic_class: inner.outer_tos(),
                 flow_label: 0,
                 payload_len: len,
                 next_header: proto,
