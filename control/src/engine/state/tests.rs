@@ -5,8 +5,8 @@ use dataplane::address::Family;
 use dataplane::forward::tunnel::Encap;
 use dataplane::limits::MAX_DESTS;
 use dataplane::sched::SchedulerKind;
+use dataplane::service::ForwardingMethod;
 use dataplane::service::persistence::ClientMask;
-use dataplane::service::{ClientAddress, ForwardingMethod};
 use dataplane::template::Engine;
 use dataplane::time::ticks;
 use std::cell::Cell;
@@ -170,19 +170,6 @@ fn a_template_keeps_the_id_of_a_removed_server() {
     assert_eq!(state.dests().next(), Some(id));
     state.sweep(nothing);
     assert_eq!(state.dests().next(), None);
-}
-
-#[test]
-fn what_the_data_path_lacks_is_refused_by_name() {
-    let fullnat =
-        FullnatOptions { local_addresses: vec![v4(7 << 24)], client_address: ClientAddress::Toa };
-    let options = ServiceOptions { fullnat, ..ServiceOptions::default() };
-    let changes = [RuleChange::AddService { service: WEB, options }];
-    let refused = Desired::default().changed(&changes, false).expect_err("no TOA");
-    assert!(refused.is(crate::api::protocol::ErrorCode::NotSupported));
-    let sentence = "passing the client's address (--client-address) is not supported by this \
-                    version of Sluice";
-    assert_eq!(refused.message, sentence);
 }
 
 #[test]
