@@ -71,6 +71,10 @@ fn send_otherwise<P: Packet, L: Pool<Packet = P>>(
         return Verdict::Drop(DropReason::NoRoute);
     }
     if !forward::fits(ip_len, hop.mtu) {
+        // Nobody on the way cuts IPv6, and no error is sent about an error, which this is.
+        if packet.bytes()[usize::from(l3)] >> 4 == 6 {
+            return Verdict::Drop(DropReason::FragNeeded);
+        }
         let (parts, limit) = (&mut out.followers, out.fragments_left.min(MAX_FRAGMENTS));
         if !fragment::fragment(packet, l3.into(), hop.mtu, pool, parts, limit) {
             return Verdict::Drop(DropReason::FragNoBuffer);

@@ -3,13 +3,13 @@
 use crate::rig::*;
 use dataplane::address::Address;
 use dataplane::flow::protocol::{TCP, UDP};
-use dataplane::ids::{DestId, PortId};
+use dataplane::ids::{DestId, InterfaceId, PortId};
 use dataplane::nexthop::NextHopState;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::ForwardingMethod::{self, Gatewaying, Ipip, Masq};
 use dataplane::service::ServiceKey;
-use dataplane::testing::control::{Server, tcp};
-use dataplane::testing::{Frame, Rng};
+use dataplane::testing::control::{Server, tcp, udp};
+use dataplane::testing::{Frame, MAC_CLIENT, Rng};
 use dataplane::verdict::{DropReason, PuntClass};
 use dataplane::wire::tcp::flags::{ACK, SYN};
 
@@ -70,6 +70,33 @@ fn check_untouched(
     rig.check(what, frames, expected);
     let after = conn(rig);
     assert_eq!(after, (before.0, before.1, before.2, before.3, before.4 + in_packets), "{what}");
+}
+
+/// RFC 4443 keeps errors below 1280 bytes; an attacker does not.
+#[test]
+fn an_icmpv6_error_too_large_for_the_servers_link_is_dropped_and_never_cut() {
+    const CLIENT_V6: u128 = 0x2001_0db8_00ac << 80 | 1;
+    const ROUTER_V6: u128 = 0x2001_0db8_0000 << 80 | 2;
+    const VIP_V6: u128 = 0x2001_0db8_0000 << 80 | 0x100;
+    const RIP_V6: u128 = 0x2001_0db8_0001 << 80 | 11;
+    let mut rig = Rig::new();
+    rig.control.neighbor(ROUTER_V6, InterfaceId(0), MAC_CLIENT);
+    rig.control.neighbor(RIP_V6, InterfaceId(1), mac(1));
+    rig.control.route(CLIENT_V6, 64, ROUTER_V6);
+    rig.control.hop(RIP_V6).mtu = 1400;
+    rig.control.service(udp(VIP_V6, 53), SchedulerKind::Rr);
+    rig.control.server(udp(VIP_V6, 53), Server::new(RIP_V6, 53, Masq));
+    rig.publish();
+    rig.machine.feed(C, 0, &Frame::udp6(CLIENT_V6, 4000, VIP_V6, 53).build());
+    rig.machine.settle(rig.now);
+    assert_eq!(rig.machine.take_sent().len(), 1);
+    let quoted = Frame::udp6(VIP_V6, 53, CLIENT_V6, 4000).payload(&[7; 1380]).build_ip();
+    let error = Frame::icmp6(CLIENT_V6, VIP_V6, 1, 4, 0).payload(&quoted);
+    rig.machine.feed(C, 0, &error.build());
+    rig.machine.settle(rig.now);
+    rig.machine.check();
+    let dropped = rig.machine.totals().dropped[DropReason::FragNeeded.index()];
+    assert_eq!((dropped, rig.machine.take_sent().len()), (1, 0));
 }
 
 #[test]
