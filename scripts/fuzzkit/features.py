@@ -34,6 +34,7 @@ FEATURES = {
     "direct": (True, "replies of servers behind -g and -i, which should not pass the director"),
     "stats": (True, "counters in listings"),
     "errors": (False, "counters where servers behind -g or -i send ICMP errors"),
+    "darkness": (False, "UDP conns of removed servers, which ours schedules anew and the kernel leaves in the dark"),
     "parting": (False, "counters of packets after a server was removed"),
 }
 

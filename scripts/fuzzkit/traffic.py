@@ -20,6 +20,8 @@ class Traffic:
     def __init__(self, rng, features, rules, server_mtu):
         self.rng, self.features, self.rules, self.server_mtu = rng, features, rules, server_mtu
         self.flows = []
+        #: By flow, how many servers had been removed when it began.
+        self.born = {}
         self.clients = [f"172.{rng.randrange(16, 32)}.{rng.randrange(256)}.{rng.randrange(1, 255)}" for _ in range(4)]
 
     def next(self):
@@ -50,16 +52,26 @@ class Traffic:
         protocol, address, port = self.rng.choice(self.rules.services).target(self.rng)
         source_port = self.rng.choice((self.rng.randrange(1024, 65536), 20, 4000))
         flow = [protocol, self.rng.choice(self.clients), source_port, address, port]
-        while "shared" not in self.features and any(flow[:3] == other[:3] for other in self.flows if other != flow):
+        while self._is_dark(flow) or self._shares_replies(flow):
             flow[2] = self.rng.randrange(1024, 65536)
         if flow not in self.flows:
             self.flows.append(flow)
+            self.born[tuple(flow)] = len(self.rules.removed)
         return flow
+
+    def _shares_replies(self, flow):
+        """Whether another flow of the same client's port may get a conn with the same reply tuple."""
+        return "shared" not in self.features and any(flow[:3] == other[:3] for other in self.flows if other != flow)
+
+    def _is_dark(self, flow):
+        """Whether the flow's conn may be on a removed server, which UDP leaves here and not in the kernel."""
+        now = len(self.rules.removed)
+        return flow[0] == "udp" and "darkness" not in self.features and self.born.get(tuple(flow), now) != now
 
     def _proceed(self):
         """A packet of a flow, from either end."""
         flow = self.rng.choice(self.flows)
-        from_client = self.rng.random() < 0.55
+        from_client = self.rng.random() < 0.55 and not self._is_dark(flow)
         make = self._client if from_client else self._server
         if flow[0] == "udp":
             yield make(flow, self._datagram(), self._ip())
@@ -143,7 +155,7 @@ class Traffic:
         """A packet of a flow that is cut short, padded or has a wrong byte."""
         flow = self.rng.choice(self.flows)
         words = {"size": 12} if flow[0] == "udp" else {"flags": self._flags(CLIENT_FLAGS), "size": 12}
-        make = self._client if self.rng.random() < 0.7 else self._server
+        make = self._client if self.rng.random() < 0.7 and not self._is_dark(flow) else self._server
         yield make(flow, words, self._ip()) | {"mangle": self._mangle(flow)}
 
     def _mangle(self, flow):

@@ -245,7 +245,7 @@ fn mistakes_in_settings_are_told_with_their_line() {
         }),
         ("[sysctl]\nsloppy = 1", ":5: net.ipv4.vs.sloppy is no name of IPVS"),
         ("[sysctl]\nsloppy_tcp = 1\nsync_ports = 1", {
-            ":6: net.ipv4.vs.sync_ports is not supported by this version of Sluice"
+            ":6: net.ipv4.vs.sync_ports cannot be set: it comes with connection sync"
         }),
         ("[sysctl]\nconn_reuse_mode = 99", {
             ":5: net.ipv4.vs.conn_reuse_mode takes 0 to 3, not `99'"
