@@ -81,6 +81,8 @@ named_enum! {
         FragNoBuffer = "frag_no_buffer",
         /// ICMP error about the outer packet of a tunnel; the client gets it about its own packet.
         TunnelError = "tunnel_error",
+        /// Fragment of TCP to a real server that is told the client's address in the stream.
+        FragmentTold = "fragment_told",
         /// A real server's packet without a conn; with `nat_icmp_send` it gets port-unreachable.
         NoConn = "no_conn",
         /// No destination available; the client gets port-unreachable.

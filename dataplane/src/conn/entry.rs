@@ -243,8 +243,11 @@ impl Conn {
         let out = 0u32.wrapping_sub(u32::from(direction == Direction::Outbound));
         let choose = |inbound: u32, outbound: u32| inbound ^ ((inbound ^ outbound) & out);
         let (reply_dst, reply_dport) = match self.lip_index {
-            0 => (self.cip, self.cport),
-            index => (local(index), self.lport),
+            // Of a tunnel it is no index.
+            index if index != 0 && self.flags.contains(ConnFlags::REPLIES) => {
+                (local(index), self.lport)
+            }
+            _ => (self.cip, self.cport),
         };
         let src = choose(self.cip, self.rip) ^ key.src;
         let dst = choose(self.vip, reply_dst) ^ key.dst;

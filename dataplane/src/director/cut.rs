@@ -23,7 +23,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     ) -> Verdict {
         self.count_inbound(flow, id);
         self.conns.get_mut(id).last_seen = self.now;
-        let way = self.way_of(id);
+        let way = self.any_way_of(id);
         use ForwardingMethod::{Fullnat, Masq};
         let rewritten = matches!(way.method, Some(Masq | Fullnat));
         // One whose time to live ends here is answered before anybody wants to rewrite it.

@@ -149,7 +149,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     fn drop_if_a_floods(&mut self, entry: u32) {
         let Some((id, conn)) = self.conns.live_in(entry..entry + 1).next() else { return };
-        if self.defence.drops(conn, self.now) {
+        // One that controls others goes after them (`ip_vs_conn_expire`).
+        if self.defence.drops(conn, self.now) && !self.is_held(id) {
             self.drop_entry(id);
         }
     }

@@ -249,7 +249,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Whether a conn whose time is over stays for others, and for how long then.
     #[cold]
-    fn is_held(&mut self, id: ConnId) -> bool {
+    pub(super) fn is_held(&mut self, id: ConnId) -> bool {
         let side = self.conns.side(id).copied();
         let families = self.accounts.expect().families();
         announced::hold(self.conns.get_mut(id), side.as_ref(), families, self.now)

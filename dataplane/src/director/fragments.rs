@@ -221,7 +221,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         match (refused, direction) {
             (Some(reason), _) => Verdict::Drop(reason),
             (None, Direction::Inbound) => {
-                let way = self.way_of(id);
+                let way = self.any_way_of(id);
                 self.forward(packet, &flow, &way, out)
             }
             (None, Direction::Outbound) => self.later_outbound(packet, &flow, id, out),

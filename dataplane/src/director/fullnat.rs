@@ -137,8 +137,13 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
         if !later {
             self.track(id, headers, Side::Output);
-            if headers.key.proto == protocol::TCP && flow.shape == Shape::Whole {
-                self.heard(packet, headers, id);
+            if headers.key.proto == protocol::TCP {
+                // A first fragment that is not tiny has the numbers, too.
+                if matches!(flow.shape, Shape::Whole | Shape::First) {
+                    self.heard(packet, headers, id);
+                }
+            } else if headers.key.proto == protocol::UDP && self.conns.side(id).is_some() {
+                self.assure(id);
             }
             let dest = self.conns.get(id).dest;
             self.accounts.counters().dest(dest).outbound(flow.counted_len());

@@ -80,7 +80,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             self.give_back(&chosen);
             return Verdict::Drop(DropReason::NoLocalPort);
         }
-        if one_packet {
+        // Fullnat's replies need a conn that knows whose they are.
+        if one_packet && new.flags.method() != Some(ForwardingMethod::Fullnat) {
             return self.one_packet(packet, flow, &new, &chosen, out);
         }
         self.begin(packet, flow, &new, &chosen, out)

@@ -68,6 +68,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
     }
 
+    /// The same, also of a conn that a helper reads.
+    pub(super) fn any_way_of<A: FlowFamily>(&self, id: ConnId) -> Way<A> {
+        Way { method: self.conns.get(id).flags.method(), ..self.way_of(id) }
+    }
+
     /// Rewrites a client's packet for the real server by the forwarding method.
     #[inline(always)]
     pub(super) fn forward<A: FlowFamily>(

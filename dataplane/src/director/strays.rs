@@ -4,9 +4,9 @@
 use super::lane::Flow;
 use super::{Director, FlowFamily, Outbox};
 use crate::conn::{ConnFlags, NewConn};
-use crate::flow::protocol;
-use crate::forward::gatewaying;
+use crate::flow::{Direction, protocol};
 use crate::forward::icmp_error::IcmpError;
+use crate::forward::{self, gatewaying};
 use crate::ids::{DestId, NextHopId};
 use crate::io::{Packet, Pool};
 use crate::parse::Headers;
@@ -60,7 +60,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return self.refuse(packet, &flow.headers, error, None, out);
         }
         match self.insert(&self.bypassing(&flow.headers)) {
-            Ok(id) => self.follow(packet, flow, id, out),
+            Ok(id) => {
+                self.accounts.conn_arrives(DestId::NONE);
+                self.follow(packet, flow, id, out)
+            }
             Err(_) => Verdict::Drop(DropReason::TableFull),
         }
     }
@@ -93,6 +96,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out: &mut Outbox<P>,
     ) -> Verdict {
         let Some(hop) = self.hop_to(headers.key.dst) else { return self.punt_flow(headers) };
+        if headers.df && !forward::fits(headers.ip_len, hop.mtu) {
+            let (mtu, direction) = (hop.mtu, Direction::Inbound);
+            let error = IcmpError::FragmentationNeeded { mtu, direction };
+            return self.refuse(packet, headers, error, None, out);
+        }
         gatewaying::forward(packet, headers);
         super::send::send(packet, headers.l3, headers.ip_len, &hop, &mut self.pool, out)
     }

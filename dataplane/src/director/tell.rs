@@ -16,6 +16,7 @@ use crate::flow::protocol;
 use crate::forward::{fits, toa};
 use crate::io::{Packet, Pool};
 use crate::parse::Headers;
+use crate::proto::tcp::state;
 use crate::service::ClientAddress;
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::tcp::flags;
@@ -36,17 +37,25 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out: &mut Outbox<P>,
     ) -> Verdict {
         let way = self.way_of(id);
-        if flow.headers.key.proto != protocol::TCP || flow.shape != Shape::Whole {
+        let is_tcp = flow.headers.key.proto == protocol::TCP;
+        if is_tcp && flow.shape == Shape::First && self.is_told_of(id) {
+            // Put together nowhere, it could carry what only the director may say.
+            return Verdict::Drop(DropReason::FragmentTold);
+        }
+        if !is_tcp || flow.shape != Shape::Whole {
             return self.forward(packet, flow, &way, out);
         }
         let mtu = self.tables.next_hops.get(way.next_hop).mtu;
         let mut told = Flow { headers: flow.headers, ..*flow };
-        if flow.headers.event & flags::SYN != 0 {
+        // A SYN on an established conn is nobody's beginning.
+        let established = self.conns.get(id).state == state::ESTABLISHED;
+        if flow.headers.event & flags::SYN != 0 && !established {
+            self.conns.get_mut(id).flags.remove(ConnFlags::ANSWERED);
             if !self.prepare_header(packet, &told.headers, id) {
                 self.end(id);
                 return Verdict::Drop(DropReason::TableFull);
             }
-        } else if fits(flow.headers.ip_len, mtu) {
+        } else if !flow.headers.df || fits(flow.headers.ip_len, mtu) {
             match self.tell(packet, &mut told.headers, id, mtu, out) {
                 Ok(None) => {}
                 Ok(Some(rest)) => return self.forward_two(packet, rest, (&told, flow), &way, out),
@@ -54,6 +63,12 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             }
         }
         self.forward(packet, &told, &way, out)
+    }
+
+    /// Whether the real server of a conn is told of its client, or numbers are shifted for that.
+    fn is_told_of(&self, id: ConnId) -> bool {
+        let shifted = !attached::record_of(&self.conns, id).inbound.is_none();
+        shifted || self.client_address(id) != ClientAddress::None
     }
 
     /// How the real server of a conn is told, while its destination is there.
@@ -184,7 +199,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         match self.forward(&mut rest, flow, way, out) {
             Verdict::Drop(reason) => out.tally.drop_one(reason),
             _ => {
-                out.fragments_left -= 1;
+                out.fragments_left = out.fragments_left.saturating_sub(1);
                 out.followers.push(rest);
             }
         }

@@ -47,10 +47,11 @@ fn with_cache_bypass_a_marked_packet_without_a_cache_goes_where_it_was_going() {
     let routed = to_client(Frame::udp(CLIENT, 4000, FAR, 53).ttl(63));
     let packet = Frame::udp(CLIENT, 4000, FAR, 53);
     let none = |packets| inwards(packets, 28 * packets);
-    let sent = || expect().sends(C, &routed).dest(DestId::NONE, none(1));
-    rig.check("past the caches", &[(C, &packet)], sent());
+    let sent = |moved| expect().sends(C, &routed).dest(DestId::NONE, moved);
+    let begun = Moved { inactive: 1, ..none(1) };
+    rig.check("past the caches", &[(C, &packet)], sent(begun));
     assert_eq!(rig.machine.conns(0).len(), 1, "a conn of no destination");
-    rig.check("again", &[(C, &packet)], sent());
+    rig.check("again", &[(C, &packet)], sent(none(1)));
     rig.control.settings.cache_bypass = false;
     rig.publish();
     let other = Frame::udp(CLIENT, 4001, FAR, 53);
@@ -77,4 +78,25 @@ fn a_real_server_is_told_only_where_it_serves_masq() {
         assert_eq!(punted.len(), usize::from(!told));
         assert!(punted.iter().all(|(_, class, _)| *class == PuntClass::Rest));
     }
+}
+
+#[test]
+fn a_packet_past_the_caches_that_is_too_big_is_answered_and_never_cut() {
+    let mut rig = Rig::new();
+    rig.control.service(ServiceKey::Fwmark { mark: 7, family: Family::V4 }, SchedulerKind::Rr);
+    let prefix = FAR.ip();
+    rig.control.marks = vec![MarkRule { mark: 7, proto: None, prefix, len: 24, dports: 0..=65535 }];
+    rig.control.route(FAR & !0xff, 24, ROUTER);
+    rig.control.settings.cache_bypass = true;
+    rig.control.hop(ROUTER).mtu = 1000;
+    rig.publish();
+    let packet = Frame::udp(CLIENT, 4000, FAR, 53).df().payload(&[7; 1200]);
+    rig.machine.feed(C, 0, &packet.build());
+    rig.machine.settle(rig.now);
+    rig.machine.check();
+    let sent = rig.machine.take_sent();
+    let [(C, error)] = &sent[..] else { panic!("{} frames", sent.len()) };
+    assert_eq!(error[34..36], [3, 4], "fragmentation needed");
+    let counts = rig.machine.counters(0).dest(DestId::NONE).read();
+    assert_eq!((counts.active, counts.inactive), (0, 1), "the conn is counted once");
 }
