@@ -6,7 +6,7 @@ import time
 from goldenkit import network
 from goldenkit.replay import Count
 
-CLIENT, VIP, SERVER = "172.16.0.1", "10.0.0.100", network.real_server(1)[0]
+CLIENT, VIP, SERVER = "172.16.0.1", "10.0.0.100", network.real_server(1)[0][0]
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 # Events: the sender's letter, then the segment's.
 EVENTS = {"cS": SYN, "cA": ACK, "cF": FIN | ACK, "cR": RST, "sS": SYN | ACK, "sA": ACK, "sF": FIN | ACK, "sR": RST}

@@ -4,7 +4,7 @@
     02:00:00:00:0c:01             dc │ 10.0.0.1   192.168.1.1 │ ds         real servers .11 to .19
 
 DPDK has `dc0` and `ds0`; they have another MAC than the twins `dc` and `ds` that sluiced makes, are promiscuous, and
-speak no ARP and no IPv6, so that nothing but the director answers. Neighbours are permanent, as in the recordings.
+speak no ARP and no IPv6, so that nothing but the director and the twins answers. Neighbours are permanent, as in the recordings.
 """
 
 import ctypes
@@ -21,8 +21,13 @@ PREFIX = "sluice-golden-"
 CLIENTS, DIRECTOR, SERVERS = (PREFIX + node for node in ("clients", "director", "servers"))
 PORTS = {"c": CLIENTS, "s": SERVERS}
 TWIN_MAC = {"c": "02:00:00:00:0d:01", "s": "02:00:00:00:0d:02"}
-ADDRESSES = {"c": ["10.0.0.1/24", "10.0.0.100/32"], "s": ["192.168.1.1/24"]}
-CLIENT_ROUTER, CLIENT_ROUTER_MAC = "10.0.0.2", "02:00:00:00:0c:01"
+ADDRESSES = {
+    "c": ["10.0.0.1/24", "10.0.0.100/32", "2001:db8:c::1/64", "2001:db8:c::100/128"],
+    "s": ["192.168.1.1/24", "2001:db8:5::1/64"],
+}
+CLIENT_ROUTER_MAC = "02:00:00:00:0c:01"
+# By the router's address: the clients' networks.
+CLIENT_ROUTES = {"10.0.0.2": "172.16.0.0/12", "2001:db8:c::2": "2001:db8:cc::/48"}
 ETH_P_ALL, PACKET_OUTGOING, CLONE_NEWNET = 3, 4, 0x40000000
 RECEIVE_BUFFER, LARGEST = 8 << 20, 1 << 16
 SO_RCVBUFFORCE = 33  # not in Python's `socket`
@@ -36,14 +41,23 @@ SYSCTLS = (
     "net.ipv4.conf.all.send_redirects=0",
     "net.ipv4.conf.default.send_redirects=0",
     "net.ipv4.icmp_ratelimit=0",
+    "net.ipv6.conf.all.forwarding=1",
+    "net.ipv6.icmp.ratelimit=0",
+)
+# For the twins alone, which come later: IPv6, and as few words of their own as may be.
+TWIN_SYSCTLS = (
+    "net.ipv6.conf.default.disable_ipv6=0",
+    "net.ipv6.conf.default.accept_dad=0",
+    "net.ipv6.conf.default.addr_gen_mode=1",
+    "net.ipv6.conf.default.router_solicitations=0",
 )
 # The whole machine's on many kernels, which do not show them in a namespace; the traces stay below what is usual.
 GLOBAL_SYSCTLS = ("net.ipv4.icmp_msgs_per_sec=1000000", "net.ipv4.icmp_msgs_burst=100000")
 
 
 def real_server(number):
-    """Address and MAC of a real server, 1 to 9."""
-    return f"192.168.1.{10 + number}", f"02:00:00:00:0e:{10 + number}"
+    """Addresses and MAC of a real server, 1 to 9."""
+    return (f"192.168.1.{10 + number}", f"2001:db8:5::{10 + number}"), f"02:00:00:00:0e:{10 + number}"
 
 
 @contextmanager
@@ -60,6 +74,7 @@ def built(server_mtu):
         run("ip", "-n", DIRECTOR, "link", "set", "lo", "up")
         _wire("c", 1500)
         _wire("s", server_mtu)
+        run("ip", "netns", "exec", DIRECTOR, "sysctl", "-qw", *TWIN_SYSCTLS)
         yield
     finally:
         clear()
@@ -76,9 +91,10 @@ def _wire(port, mtu):
 def name_neighbors():
     """Puts the recordings' neighbours and routes on the twins, which sluiced has made."""
     servers = (real_server(number) for number in range(1, 10))
-    lines = [f"neigh replace {address} lladdr {mac} dev ds nud permanent" for address, mac in servers]
-    lines.append(f"neigh replace {CLIENT_ROUTER} lladdr {CLIENT_ROUTER_MAC} dev dc nud permanent")
-    lines.append(f"route replace 172.16.0.0/12 via {CLIENT_ROUTER} dev dc")
+    neighbors = [(address, mac, "ds") for addresses, mac in servers for address in addresses]
+    neighbors += [(router, CLIENT_ROUTER_MAC, "dc") for router in CLIENT_ROUTES]
+    lines = [f"neigh replace {address} lladdr {mac} dev {twin} nud permanent" for address, mac, twin in neighbors]
+    lines += [f"route replace {network} via {router} dev dc" for router, network in CLIENT_ROUTES.items()]
     run("ip", "-n", DIRECTOR, "-batch", "-", stdin="\n".join(lines) + "\n")
 
 
@@ -122,8 +138,9 @@ class Wire:
         self.sockets[port].send(frame)
 
     def receive(self):
-        """All frames that have come by now, as (port, frame), in order on each port."""
-        return [(port, frame) for port, each in self.sockets.items() for frame in _drain(each)]
+        """All frames that have come by now, as (port, frame), in order on each port; not those of IPv6 to groups."""
+        came = [(port, frame) for port, each in self.sockets.items() for frame in _drain(each)]
+        return [(port, frame) for port, frame in came if not (frame[12:14] == b"\x86\xdd" and frame[38] == 0xFF)]
 
 
 def _drain(raw):
