@@ -25,7 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use trace::Golden;
 
 /// One packet a turn; the golden traces are what shows that a window changes nothing.
-const SETUP: Setup = Setup { vlan: 0, window: 1, workers: 1 };
+const SETUP: Setup = Setup { vlan: 0, window: 1, workers: 1, owner: None };
 
 fn main() -> io::Result<()> {
     let mut out = io::stdout().lock();

@@ -60,8 +60,18 @@ impl SlotMap {
     /// # Panics
     /// If there is no worker or more than [`MAX_WORKERS`].
     pub fn even(workers: usize) -> Self {
+        SlotMap::from_fn(workers, |slot| slot % workers)
+    }
+
+    /// Gives each slot to the worker that is named for it.
+    ///
+    /// # Panics
+    /// If there is no worker or more than [`MAX_WORKERS`], or one is named that is not among them.
+    pub fn from_fn(workers: usize, owner: impl Fn(usize) -> usize) -> Self {
         assert!((1..=MAX_WORKERS).contains(&workers), "1 to {MAX_WORKERS} workers");
-        SlotMap { map: std::array::from_fn(|slot| WorkerId((slot % workers) as u16)), workers }
+        let worker = |slot| Some(owner(slot)).filter(|&worker| worker < workers);
+        let map = std::array::from_fn(|slot| WorkerId(worker(slot).expect("one of them") as u16));
+        SlotMap { map, workers }
     }
 
     /// How many workers share the slots.

@@ -41,8 +41,8 @@ def config(run_dir, driver, mtu):
 class Appliance:
     """A running sluiced."""
 
-    def __init__(self, run_dir):
-        self.sluice = binary("sluice")
+    def __init__(self, run_dir, namespace):
+        self.sluice, self.namespace = binary("sluice"), namespace
         self.environment = os.environ | {"SLUICE_SOCKET": f"{run_dir}/sluice.sock"}
 
     def ask(self, *words):
@@ -68,7 +68,7 @@ class Appliance:
         """A shell command of the recording, as the operator of an appliance does it; whether it has a meaning here."""
         words = line.split()
         if words[0] == "ip":
-            run("ip", "-n", network.DIRECTOR, *words[1:])
+            run("ip", "-n", self.namespace, *words[1:])
             time.sleep(SETTLE)
         elif words[0].startswith("iptables") and "MARK" in words:
             self.must("marks", "add", *_mark(words))
@@ -93,27 +93,28 @@ def _mark(words):
 
 
 @contextmanager
-def folder():
-    """The folder for the configuration, the socket and the log, empty; what a killed run left is removed first."""
-    shutil.rmtree(RUN, ignore_errors=True)
-    RUN.mkdir(parents=True, mode=0o700)
+def folder(place):
+    """The place's folder for the configuration, the socket and the log, empty; what a killed run left is removed first."""
+    own = RUN / str(place.number)
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir(parents=True, mode=0o700)
     try:
-        yield RUN
+        yield own
     finally:
-        shutil.rmtree(RUN)
+        shutil.rmtree(own)
 
 
 @contextmanager
-def running(run_dir, driver, mtu):
-    """sluiced in the network that is built, its twins with the recordings' neighbours; stopped afterwards."""
+def running(place, run_dir, driver, mtu):
+    """sluiced in the place's network, which is built, its twins with the recordings' neighbours; stopped afterwards."""
     (run_dir / "sluiced.toml").write_text(config(run_dir, driver, mtu), encoding="utf-8")
-    argv = ["ip", "netns", "exec", network.DIRECTOR, str(binary("sluiced")), "--config", str(run_dir / "sluiced.toml")]
+    argv = ["ip", "netns", "exec", place.director, str(binary("sluiced")), "--config", str(run_dir / "sluiced.toml")]
     with open(run_dir / "sluiced.log", "wb") as log:
         daemon = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    appliance = Appliance(run_dir)
+    appliance = Appliance(run_dir, place.director)
     try:
         _wait_for(appliance, daemon, run_dir)
-        network.name_neighbors()
+        place.name_neighbors()
         time.sleep(SETTLE)
         yield appliance
     finally:

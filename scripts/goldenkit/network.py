@@ -1,7 +1,7 @@
 """The network of the recordings, in three namespaces, with a raw socket at either far end.
 
-    sluice-golden-clients  c0 ── dc0 ┐ sluice-golden-director ┌ ds0 ── s0  sluice-golden-servers
-    02:00:00:00:0c:01             dc │ 10.0.0.1   192.168.1.1 │ ds         real servers .11 to .19
+    sluice-golden-clients-N  c0 ── dc0 ┐ sluice-golden-director-N ┌ ds0 ── s0  sluice-golden-servers-N
+    02:00:00:00:0c:01               dc │ 10.0.0.1     192.168.1.1 │ ds         real servers .11 to .19
 
 DPDK has `dc0` and `ds0`; they have another MAC than the twins `dc` and `ds` that sluiced makes, are promiscuous, and
 speak no ARP and no IPv6, so that nothing but the director and the twins answers. Neighbours are permanent, as in the recordings.
@@ -18,8 +18,7 @@ from labkit.nodes import ended
 from labkit.shell import LabError, run
 
 PREFIX = "sluice-golden-"
-CLIENTS, DIRECTOR, SERVERS = (PREFIX + node for node in ("clients", "director", "servers"))
-PORTS = {"c": CLIENTS, "s": SERVERS}
+PORTS = "cs"
 TWIN_MAC = {"c": "02:00:00:00:0d:01", "s": "02:00:00:00:0d:02"}
 ADDRESSES = {
     "c": ["10.0.0.1/24", "10.0.0.100/32", "2001:db8:c::1/64", "2001:db8:c::100/128"],
@@ -60,54 +59,66 @@ def real_server(number):
     return (f"192.168.1.{10 + number}", f"2001:db8:5::{10 + number}"), f"02:00:00:00:0e:{10 + number}"
 
 
-@contextmanager
-def built(server_mtu):
-    """The network, from nothing; gone afterwards, whatever happens."""
-    clear()
-    try:
-        for namespace in (CLIENTS, DIRECTOR, SERVERS):
-            run("ip", "netns", "add", namespace)
-        for namespace in (CLIENTS, SERVERS):
-            run("ip", "netns", "exec", namespace, "sysctl", "-qw", *NO_IPV6)
-        run("ip", "netns", "exec", DIRECTOR, "sysctl", "-qw", *SYSCTLS)
-        run("ip", "netns", "exec", DIRECTOR, "sysctl", "-qw", *GLOBAL_SYSCTLS, check=False)
-        run("ip", "-n", DIRECTOR, "link", "set", "lo", "up")
-        _wire("c", 1500)
-        _wire("s", server_mtu)
-        run("ip", "netns", "exec", DIRECTOR, "sysctl", "-qw", *TWIN_SYSCTLS)
-        yield
-    finally:
-        clear()
+class Place:
+    """Where one trace at a time is replayed: its namespaces, named by a number."""
+
+    def __init__(self, number):
+        self.number = number
+        clients, self.director, servers = (f"{PREFIX}{node}-{number}" for node in ("clients", "director", "servers"))
+        self.far = {"c": clients, "s": servers}
+
+    @contextmanager
+    def built(self, server_mtu):
+        """The network, from nothing; gone afterwards, whatever happens."""
+        self.clear()
+        try:
+            for namespace in (self.director, *self.far.values()):
+                run("ip", "netns", "add", namespace)
+            for namespace in self.far.values():
+                run("ip", "netns", "exec", namespace, "sysctl", "-qw", *NO_IPV6)
+            run("ip", "netns", "exec", self.director, "sysctl", "-qw", *SYSCTLS)
+            run("ip", "netns", "exec", self.director, "sysctl", "-qw", *GLOBAL_SYSCTLS, check=False)
+            run("ip", "-n", self.director, "link", "set", "lo", "up")
+            self._wire("c", 1500)
+            self._wire("s", server_mtu)
+            run("ip", "netns", "exec", self.director, "sysctl", "-qw", *TWIN_SYSCTLS)
+            yield
+        finally:
+            self.clear()
+
+    def _wire(self, port, mtu):
+        near, far = f"d{port}0", f"{port}0"
+        ends = ("netns", self.director, "mtu", mtu), ("name", far, "netns", self.far[port], "mtu", mtu)
+        run("ip", "link", "add", near, *ends[0], "type", "veth", "peer", *ends[1])
+        run("ip", "-n", self.director, "link", "set", near, "arp", "off", "promisc", "on", "up")
+        run("ip", "-n", self.far[port], "link", "set", far, "arp", "off", "promisc", "on", "up")
+
+    def clear(self):
+        """Ends what lives in the namespaces and removes them: this run's, or what one that was killed left."""
+        there = {line.split()[0] for line in run("ip", "netns", "list").stdout.splitlines()}
+        for namespace in there & {self.director, *self.far.values()}:
+            _remove(namespace)
+
+    def name_neighbors(self):
+        """Puts the recordings' neighbours and routes on the twins, which sluiced has made."""
+        run("ip", "-n", self.director, "-batch", "-", stdin="\n".join(_neighbors()) + "\n")
 
 
-def _wire(port, mtu):
-    near, far = f"d{port}0", f"{port}0"
-    ends = ("netns", DIRECTOR, "mtu", mtu), ("name", far, "netns", PORTS[port], "mtu", mtu)
-    run("ip", "link", "add", near, *ends[0], "type", "veth", "peer", *ends[1])
-    run("ip", "-n", DIRECTOR, "link", "set", near, "arp", "off", "promisc", "on", "up")
-    run("ip", "-n", PORTS[port], "link", "set", far, "arp", "off", "promisc", "on", "up")
-
-
-def name_neighbors():
-    """Puts the recordings' neighbours and routes on the twins, which sluiced has made."""
+def _neighbors():
     servers = (real_server(number) for number in range(1, 10))
     neighbors = [(address, mac, "ds") for addresses, mac in servers for address in addresses]
     neighbors += [(router, CLIENT_ROUTER_MAC, "dc") for router in CLIENT_ROUTES]
-    lines = [f"neigh replace {address} lladdr {mac} dev {twin} nud permanent" for address, mac, twin in neighbors]
-    lines += [f"route replace {network} via {router} dev dc" for router, network in CLIENT_ROUTES.items()]
-    run("ip", "-n", DIRECTOR, "-batch", "-", stdin="\n".join(lines) + "\n")
+    yield from (f"neigh replace {address} lladdr {mac} dev {twin} nud permanent" for address, mac, twin in neighbors)
+    yield from (f"route replace {network} via {router} dev dc" for router, network in CLIENT_ROUTES.items())
 
 
-def clear():
-    """Ends what lives in the namespaces and removes them: this run's, or what one that was killed left."""
-    there = [line.split()[0] for line in run("ip", "netns", "list").stdout.splitlines() if line.startswith(PREFIX)]
-    for namespace in there:
-        pids = [int(pid) for pid in run("ip", "netns", "pids", namespace).stdout.split()]
-        for number, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-            pids = _end(pids, number, seconds)
-        if pids:
-            raise LabError(f"these processes in {namespace} outlive SIGKILL: {pids}")
-        run("ip", "netns", "del", namespace)
+def _remove(namespace):
+    pids = [int(pid) for pid in run("ip", "netns", "pids", namespace).stdout.split()]
+    for number, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        pids = _end(pids, number, seconds)
+    if pids:
+        raise LabError(f"these processes in {namespace} outlive SIGKILL: {pids}")
+    run("ip", "netns", "del", namespace)
 
 
 def _end(pids, number, seconds):
@@ -125,8 +136,8 @@ def _end(pids, number, seconds):
 class Wire:
     """The far ends: frames in, frames out."""
 
-    def __init__(self):
-        self.sockets = {port: _raw_socket(namespace, f"{port}0") for port, namespace in PORTS.items()}
+    def __init__(self, place):
+        self.sockets = {port: _raw_socket(namespace, f"{port}0") for port, namespace in place.far.items()}
 
     def close(self):
         """Gives the sockets back."""

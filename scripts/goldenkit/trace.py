@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "dataplane/tests/golden"
-# What is replayed when no file is named.
-DEFAULT = ("sched_rr_*", "sched_wrr_*", "sched_lc_*", "sched_wlc_*", "nat_tcp_basic", "nat_udp", "nat_icmp_*", "nat_fragments", "dr_v4", "dr_v4_mtu1400", "tun_ipip_v4", "tun_ipip_v4_pmtu_disc0", "tun_icmp_ipip")
-MAPS = ("fsm_tcp_nat", "fsm_tcp_dr", "fsm_tcp_tun")
 IPV4, IPV6 = b"\x08\x00", b"\x86\xdd"
 DIRECTOR_V4, DIRECTOR_V6 = bytes((192, 168, 1, 1)), bytes.fromhex("20010db8000500000000000000000001")
 ICMP, GUE_PORT = 1, b"\x17\xc0"
+TCP, SCTP = 6, 132
 TUNNELS = (4, 17, 41, 47)
 
 
@@ -43,6 +41,16 @@ class Trace:
     skip: Skip
 
     @property
+    def protocol(self):
+        """Of the maps: number of the protocol whose states they are of."""
+        return SCTP if self.name.startswith("fsm_sctp") else TCP
+
+    @property
+    def seconds(self):
+        """For how long a replay waits."""
+        return sum(step["s"] for step in self.steps if step["op"] == "wait")
+
+    @property
     def server_mtu(self):
         """Bytes of the largest IP packet on the servers' side."""
         return 1400 if "mtu1400" in self.name or self.name in ("nat_mtu", "nat_v6") else 1500
@@ -62,7 +70,7 @@ def is_fragment(frame):
 
 def default_files():
     """The traces kept in the repository."""
-    return [path for pattern in (*DEFAULT, *MAPS) for path in sorted(FOLDER.glob(f"{pattern}.json"))]
+    return sorted(_in_folder(FOLDER))
 
 
 def of(paths):
@@ -149,3 +157,8 @@ def _mask_ipv6(masked, frame):
 def mask_line(line):
     """A line of a listing without the expiry of a conn."""
     return re.sub(r"^(TCP|UDP|SCTP|IP) +\d\d:\d\d", r"\1 MM:SS", line)
+
+
+def is_last_second(line):
+    """Whether a line is of a conn or template whose time is over within a second."""
+    return mask_line(line) != line and line.split()[1] == "00:00"

@@ -13,12 +13,14 @@ use dataplane::counters::DestTotals;
 use dataplane::ids::DestId;
 use dataplane::ids::PortId;
 use dataplane::mailbox::Message;
+use dataplane::owner::SlotMap;
 use dataplane::route::{RouteTarget, Routes};
 use dataplane::template::{Cursor, Fate, Step, Template};
 use dataplane::testing::machine::{Machine, MachineConfig, Punted};
 use dataplane::time::{TICKS_PER_SECOND, Tick};
 use std::io;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +31,10 @@ pub struct Setup {
     pub vlan: u16,
     /// Packets a turn of a worker takes at most.
     pub window: usize,
-    /// How many workers share the flows; frames come in at each in turn.
+    /// How many workers there are; frames come in at each in turn.
     pub workers: usize,
+    /// The one that owns every flow, or none: they share them.
+    pub owner: Option<usize>,
 }
 
 /// The director, its control plane and its clock.
@@ -48,6 +52,9 @@ pub struct Bench {
 /// Room of the connection table: listings show it, and the kernel's had this size.
 const TABLE: usize = 4096;
 
+/// More ids than the rules of any trace take.
+const DESTS: Range<u32> = 0..100;
+
 impl Bench {
     /// In the network of the recordings, without rules.
     pub fn new(setup: &Setup, server_mtu: u16) -> Self {
@@ -63,6 +70,10 @@ impl Bench {
             now: Tick::from_secs(1000),
             fed: 0,
         };
+        if let Some(owner) = setup.owner {
+            let slot_map = SlotMap::from_fn(setup.workers, |_| owner);
+            bench.machine.post(&Message::SlotMap(Arc::new(slot_map)));
+        }
         bench.publish_network();
         bench
     }
@@ -96,6 +107,7 @@ impl Bench {
     pub fn settle(&mut self) -> (Vec<(PortId, Vec<u8>)>, Vec<Punted>) {
         self.machine.settle(self.now);
         self.machine.check();
+        self.machine.aggregate(DESTS.map(DestId));
         (self.machine.take_sent(), self.machine.take_punted())
     }
 
