@@ -4,80 +4,32 @@ import json
 import os
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from rig import capture, meter, player, sandbox
+from rig import capture, frames, meter, player, sandbox, setup
 from rig.errors import RigError
 
 TOP = Path(__file__).resolve().parent.parent.parent
-METHODS = {"dr": "gatewaying", "nat": "masq", "tun": "ipip"}
 WORKER = "worker0"
-CONNECTIONS = 1 << 21
-# Both ends of the veth pair that the warm-up is played through.
-PLAY_END, PORT_END = "warm0", "warm1"
-FIRST_SERVER, MAX_SERVERS = 2, 250
+# The end of the veth pair that the warm-up is played into.
+PLAY_END = "warm0"
 TRIES = 5
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What is measured, and on what."""
-
-    method: str
-    protocol: str
-    load: Path
-    warm: Path | None
-    prefix: str
-    cores: tuple[int, int]
-    buffers: int
-    scheduler: str
-    servers: int
-    hold: bool
+def build():
+    """Builds the release, if a source is newer than it."""
+    command = "cargo build --release --quiet -p control --features dpdk --bin sluiced --bin sluice"
+    # Standard output is the caller's.
+    if subprocess.run(command.split(), cwd=TOP, check=False, stdout=2).returncode:
+        raise RigError(f"`{command}` failed")
 
 
 def binary(name):
     """A release program of ours, built if it is not there."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", TOP / "target"))
-    if not (target / "release" / name).exists():
-        build = "cargo build --release -p control --features dpdk --bin sluiced --bin sluice"
-        # Standard output is the caller's.
-        if subprocess.run(build.split(), cwd=TOP, check=False, stdout=2).returncode:
-            raise RigError(f"`{build}` failed")
-    return target / "release" / name
-
-
-def configuration(settings, where):
-    """The text of the configuration file. All that is sent leaves through port 0."""
-    control, worker = settings.cores
-    args = ["--file-prefix", settings.prefix, "--huge-unlink", "--huge-dir", str(where / "huge"), f"--lcores=0@{control}"]
-    parts = [
-        f"[eal]\nargs = {json.dumps(args)}",
-        f'[daemon]\nsocket = "{where}/sluice.sock"\nlog = "warn"',
-        f'[workers]\ncores = [{worker}]\ncontrol_core = {control}\nidle = "spin"\nbegin = "{"signal" if settings.hold else "ready"}"',
-        f"[table]\nconnections = {CONNECTIONS}\nbuffers = {settings.buffers}",
-        _port("load", f"net_pcap0,rx_pcap={settings.load},infinite_rx=1", ["10.0.0.1/24", "192.168.100.1/24"]),
-        '[[route]]\nprefix = "default"\nvia = "10.0.0.254"',
-        _neighbor("10.0.0.254", capture.SOURCE_MAC.hex(":")),
-    ]
-    if settings.warm:
-        parts.append(_port("warm", f"net_af_packet1,iface={PORT_END},blocksz=65536,framesz=2048,framecnt=16384", []))
-    parts.append(
-        f'[[service]]\nprotocol = "{settings.protocol}"\naddress = "10.0.0.100"\nport = 80\nscheduler = "{settings.scheduler}"'
-    )
-    for number in range(FIRST_SERVER, FIRST_SERVER + settings.servers):
-        parts.append(f'[[service.server]]\naddress = "192.168.100.{number}"\nmethod = "{METHODS[settings.method]}"')
-    for number in range(FIRST_SERVER, FIRST_SERVER + settings.servers):
-        parts.append(_neighbor(f"192.168.100.{number}", f"02:00:00:00:0d:{number:02x}"))
-    return "\n\n".join(parts) + "\n"
-
-
-def _port(name, device, addresses):
-    return f'[[port]]\nname = "{name}"\ndevice = "{device}"\ntwin = false\naddresses = {json.dumps(addresses)}'
-
-
-def _neighbor(address, mac):
-    return f'[[neighbor]]\naddress = "{address}"\nmac = "{mac}"\ninterface = "load"'
+    path = Path(os.environ.get("CARGO_TARGET_DIR", TOP / "target")) / "release" / name
+    if not path.exists():
+        build()
+    return path
 
 
 class Appliance:
@@ -87,19 +39,31 @@ class Appliance:
         self.settings, self._where = settings, where
         self._log = where / "sluiced.log"
         if settings.warm:
-            mac = capture.port_mac(1).hex(":")
-            sandbox.run("ip", "link", "add", PLAY_END, "type", "veth", "peer", "name", PORT_END, "address", mac)
-            for end in (PLAY_END, PORT_END):
+            mac = frames.port_mac(1).hex(":")
+            sandbox.run("ip", "link", "add", PLAY_END, "type", "veth", "peer", "name", setup.PORT_END, "address", mac)
+            for end in (PLAY_END, setup.PORT_END):
                 sandbox.run("ip", "link", "set", end, "up")
-        (where / "sluiced.toml").write_text(configuration(settings, where), encoding="utf-8")
+        (where / "sluiced.toml").write_text(setup.configuration(settings, where), encoding="utf-8")
         self.child = sandbox.spawn([binary("sluiced"), "--config", where / "sluiced.toml"], self._log)
+
+    def _ask(self, *words, into=subprocess.PIPE):
+        """What `sluice` answers, or None while the daemon does not."""
+        environment = os.environ | {"SLUICE_SOCKET": f"{self._where}/sluice.sock"}
+        asked = subprocess.run(
+            [binary("sluice"), *words], stdout=into, stderr=subprocess.DEVNULL, check=False, env=environment
+        )
+        return asked.stdout or "" if asked.returncode == 0 else None
 
     def stats(self):
         """`sluice stats --json`, or None while the daemon does not answer."""
-        environment = os.environ | {"SLUICE_SOCKET": f"{self._where}/sluice.sock"}
-        command = [binary("sluice"), "stats", "--json"]
-        asked = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        return json.loads(asked.stdout) if asked.returncode == 0 else None
+        text = self._ask("stats", "--json")
+        return text and json.loads(text)
+
+    def list_conns(self, path):
+        """Writes `sluice conns --json` into a file."""
+        with open(path, "wb") as out:
+            if self._ask("conns", "--json", into=out) is None:
+                raise RigError("sluiced does not list its connections")
 
     def worker(self):
         """The counters of the one worker."""
@@ -116,12 +80,15 @@ class Appliance:
             time.sleep(0.1)
 
     def begin(self):
-        """Waits until it serves; unless it is held back, until it forwards and the warm-up's connections are open."""
+        """Waits until it serves; unless it is held back, until the warm-up's connections are open and, if its load is
+        endless, until it forwards."""
         self.wait_until("sluiced does not answer", self.stats, 120)
         if self.settings.hold:
             return
         if self.settings.warm:
             self._warm_up()
+        if not self.settings.endless:
+            return
         sent = self.sent()
         self.wait_until("sluiced forwards nothing", lambda: self.sent() > sent, 10)
 

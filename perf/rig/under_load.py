@@ -1,14 +1,12 @@
 """Running `perf/under-load` from the rig itself."""
 
-import json
 import os
 import select
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from rig import appliance, meter, sandbox
+from rig import meter, sandbox
 from rig.errors import RigError
 
 PROGRAM = Path(__file__).resolve().parent.parent / "under-load"
@@ -17,10 +15,13 @@ PROGRAM = Path(__file__).resolve().parent.parent / "under-load"
 class UnderLoad:
     """A running appliance, ready. `end` it, whatever happens."""
 
-    def __init__(self, method, protocol, load, warm=None, hold=False, cores=(0, 1)):
+    def __init__(self, case, load, warm=None, cores=(0, 1), listing=""):
         self._prefix = f"sluice-rate-{os.getpid()}"
-        environment = os.environ | {"PREFIX": self._prefix, "CORES": f"{cores[0]},{cores[1]}", "HOLD": str(int(hold))}
-        command = [sys.executable, PROGRAM, method, protocol, load, *([warm] if warm else [])]
+        environment = os.environ | {
+            "PREFIX": self._prefix, "CORES": f"{cores[0]},{cores[1]}", "HOLD": "0",
+            "FAMILY": str(case.family), "CONNS": str(listing),
+        }  # fmt: skip
+        command = [sys.executable, PROGRAM, case.method, case.protocol, load, *([warm] if warm else [])]
         self.child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
     def begin(self, seconds=300):
@@ -31,10 +32,6 @@ class UnderLoad:
         if words[:1] != ["ready"]:
             raise RigError("under-load ended before it was ready")
         return meter.Worker(self._prefix, int(words[1]), words[2])
-
-    def release(self):
-        """Lets an appliance that was held back begin."""
-        self.child.send_signal(signal.SIGUSR1)
 
     def end(self):
         """Stops it."""
