@@ -1,7 +1,7 @@
 //! Hand-over between workers: one single-producer ring an ordered pair, moved in bulk.
 //!
-//! Two kinds of packet cross: those of another worker's flow, and finished ones for a port whose
-//! transmit queue another worker has.
+//! Three kinds of packet cross: those of another worker's flow, Linux's answers on one, and finished
+//! ones for a port whose transmit queue another worker has.
 
 use crate::ids::WorkerId;
 use crate::io::Packet;
@@ -12,6 +12,8 @@ use rtrb::{Consumer, Producer, RingBuffer, chunks::ChunkError};
 pub enum Handed<P> {
     /// To be processed by the owner of its flow.
     Flow(P),
+    /// Sent by Linux for a real server that is the director itself, on a conn that the other has.
+    Linuxs(P),
     /// Rewritten and addressed: to be transmitted on its [`Packet::port`].
     Finished(P),
 }
@@ -20,7 +22,7 @@ impl<P> Handed<P> {
     /// The packet itself.
     pub fn into_packet(self) -> P {
         match self {
-            Handed::Flow(packet) | Handed::Finished(packet) => packet,
+            Handed::Flow(packet) | Handed::Linuxs(packet) | Handed::Finished(packet) => packet,
         }
     }
 }

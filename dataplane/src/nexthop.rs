@@ -47,9 +47,17 @@ pub enum NextHopState {
     Unresolved,
     /// `dst_mac` is good.
     Resolved,
+    /// It is the director itself: packets go to Linux. The MTU is the largest there is.
+    Local,
 }
 
 impl NextHop {
+    /// The director's own address as a target.
+    pub fn local(target: IpAddr) -> NextHop {
+        let (state, mtu) = (NextHopState::Local, u16::MAX);
+        NextHop { target, neighbor: target, local: target, state, mtu, ..NextHop::NONE }
+    }
+
     /// Entry 0 of every table.
     pub const NONE: NextHop = NextHop {
         port: PortId(0),
@@ -70,6 +78,7 @@ impl NextHop {
 pub struct NextHops {
     entries: Vec<NextHop>,
     by_target: ByFamily<Targets>,
+    any_local: bool,
 }
 
 /// Ids by the target they stand for.
@@ -89,7 +98,8 @@ impl NextHops {
         assert_eq!(entries.first(), Some(&NextHop::NONE), "entry 0 stands for no next hop");
         assert!(entries.len() <= crate::limits::MAX_NEXT_HOPS, "ids are 16 bits wide");
         let by_target = ByFamily { v4: targets(&entries), v6: targets(&entries) };
-        NextHops { entries, by_target }
+        let any_local = entries.iter().any(|hop| hop.state == NextHopState::Local);
+        NextHops { entries, by_target, any_local }
     }
 
     /// The entry, or [`NextHop::NONE`] if this table is older than the id.
@@ -110,6 +120,12 @@ impl NextHops {
             IpAddr::V4(target) => self.find(target.to_bits()),
             IpAddr::V6(target) => self.find(target.to_bits()),
         }
+    }
+
+    /// Whether the director itself is among the targets.
+    #[inline]
+    pub fn any_local(&self) -> bool {
+        self.any_local
     }
 
     /// All entries, entry 0 included.
@@ -161,6 +177,13 @@ mod tests {
         let hops = NextHops::default();
         assert_eq!((hops.find(0_u32), hops.find(0_u128)), (None, None));
         assert_eq!(hops.get(NextHopId::NONE).state, NextHopState::NoRoute);
+    }
+
+    #[test]
+    fn the_directors_own_address_is_known_to_be_there() {
+        let own = NextHop::local(7_u32.ip());
+        assert!(NextHops::new(vec![NextHop::NONE, towards(8_u32), own]).any_local());
+        assert!(!NextHops::new(vec![NextHop::NONE, towards(8_u32)]).any_local());
     }
 
     #[test]

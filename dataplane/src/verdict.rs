@@ -157,6 +157,8 @@ pub enum Verdict {
     Transmit(crate::ids::PortId),
     /// Linux's: to the kernel twin of the interface it came in on.
     Punt(PuntClass),
+    /// Rewritten for a real server that is the director itself: Linux's, if addressed to it.
+    Deliver,
     /// Another worker's flow.
     HandOver(crate::ids::WorkerId),
     /// Waits until the next hop that stands for [`Outbox::waits_for`] is resolved.

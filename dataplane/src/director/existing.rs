@@ -221,21 +221,28 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if flow.shape == Shape::Cut {
             return self.outbound_cut(id);
         }
-        self.track(id, headers, Side::Output);
-        if headers.key.proto == protocol::UDP && self.conns.side(id).is_some() {
-            self.assure(id);
-        }
-        let conn = self.conns.get_mut(id);
-        conn.flags.remove(ConnFlags::NOOUTPUT);
-        self.accounts.counters().dest(conn.dest).outbound(flow.counted_len());
+        self.note_reply(flow, id);
+        let conn = self.conns.get(id);
         let (deltas, vport) = ((conn.l3_delta, conn.l4_delta), conn.vport);
-        let (_, vip) = self.conns.client_and_vip::<A>(self.conns.get(id));
+        let (_, vip) = self.conns.client_and_vip::<A>(conn);
         if flow.shape == Shape::Whole {
             masq::outbound(packet, headers, (vip, vport), deltas);
         } else if !partial::outbound(packet, flow, (vip, vport), deltas) {
             return Verdict::Drop(DropReason::FragmentSctp);
         }
         send(packet, headers.l3, headers.ip_len, hop, &mut self.pool, out)
+    }
+
+    /// Tracks and counts a reply.
+    #[inline(always)]
+    pub(super) fn note_reply<A: FlowFamily>(&mut self, flow: &Flow<A>, id: ConnId) {
+        self.track(id, &flow.headers, Side::Output);
+        if flow.headers.key.proto == protocol::UDP && self.conns.side(id).is_some() {
+            self.assure(id);
+        }
+        let conn = self.conns.get_mut(id);
+        conn.flags.remove(ConnFlags::NOOUTPUT);
+        self.accounts.counters().dest(conn.dest).outbound(flow.counted_len());
     }
 
     /// Ends a conn that has been silent for its timeout; the wheel may be a little late.

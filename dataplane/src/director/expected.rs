@@ -22,21 +22,31 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         flow: &Flow<A>,
         out: &mut Outbox<P>,
     ) -> Option<Verdict> {
+        match self.expected_conn(&flow.headers.key)? {
+            Ok((id, Direction::Inbound)) => Some(self.follow(packet, flow, id, out)),
+            Ok((id, Direction::Outbound)) => Some(self.outbound(packet, flow, id, out)),
+            Err(reason) => Some(Verdict::Drop(reason)),
+        }
+    }
+
+    /// The conn that an announced packet begins, and which way that goes.
+    #[inline]
+    pub(super) fn expected_conn<A: FlowFamily>(
+        &mut self,
+        key: &FlowKey<A>,
+    ) -> Option<Result<(ConnId, Direction), DropReason>> {
         let none = self.accounts.expect().is_empty();
-        if none || flow.headers.key.proto != protocol::TCP {
+        if none || key.proto != protocol::TCP {
             return None;
         }
-        self.search_expected(packet, flow, out)
+        self.search_expected(key)
     }
 
     #[inline(never)]
     fn search_expected<A: FlowFamily>(
         &mut self,
-        packet: &mut P,
-        flow: &Flow<A>,
-        out: &mut Outbox<P>,
-    ) -> Option<Verdict> {
-        let key = &flow.headers.key;
+        key: &FlowKey<A>,
+    ) -> Option<Result<(ConnId, Direction), DropReason>> {
         let (src, dst) = ((key.src.ip(), key.sport), (key.dst.ip(), key.dport));
         let (ends, direction) = match self.tables.services.is_from_client(key) {
             true => (Ends::Inbound { client: src, virtual_end: dst }, Direction::Inbound),
@@ -44,14 +54,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         };
         let expected = match self.accounts.expect().take(key.proto, &ends, self.now) {
             Taken::None => return None,
-            Taken::Busy => return Some(Verdict::Drop(DropReason::ExpectBusy)),
+            Taken::Busy => return Some(Err(DropReason::ExpectBusy)),
             Taken::Expected(expected) => expected,
         };
-        match self.begin_expected(&expected, key, direction)? {
-            Ok(id) if direction == Direction::Inbound => Some(self.follow(packet, flow, id, out)),
-            Ok(id) => Some(self.outbound(packet, flow, id, out)),
-            Err(reason) => Some(Verdict::Drop(reason)),
-        }
+        let begun = self.begin_expected(&expected, key, direction)?;
+        Some(begun.map(|id| (id, direction)))
     }
 
     /// Makes an announced connection a conn, as it is in the kernel from its announcement on. `None`

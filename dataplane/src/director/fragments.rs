@@ -16,6 +16,7 @@ use crate::fragments::{Fragment, FragmentCache, Taken, home_slot};
 use crate::ids::{DestId, InterfaceId, WorkerId};
 use crate::io::{Packet, Pool};
 use crate::limits::MAX_HELD_FRAGMENTS_PER_DATAGRAM;
+use crate::nexthop::NextHop;
 use crate::parse::{FragmentHeaders, Headers};
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use std::mem;
@@ -254,11 +255,23 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if forward::expires(headers) || headers.df && !fits {
             return Verdict::Punt(PuntClass::Rest);
         }
+        self.reply_later(packet, flow, (id, &hop), out)
+    }
+
+    /// A later fragment of a reply that goes on to `hop`.
+    pub(super) fn reply_later<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        flow: &Flow<A>,
+        (id, hop): (ConnId, &NextHop),
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        let headers = &flow.headers;
         let conn = self.conns.get(id);
         let (deltas, vport) = ((conn.l3_delta, conn.l4_delta), conn.vport);
         let (_, vip) = self.conns.client_and_vip::<A>(conn);
         match partial::outbound(packet, flow, (vip, vport), deltas) {
-            true => send(packet, headers.l3, headers.ip_len, &hop, &mut self.pool, out),
+            true => send(packet, headers.l3, headers.ip_len, hop, &mut self.pool, out),
             false => Verdict::Drop(DropReason::FragmentSctp),
         }
     }

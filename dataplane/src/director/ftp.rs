@@ -14,6 +14,7 @@ use crate::conn::{ConnFlags, ConnId};
 use crate::flow::{Direction, FlowKey, port, protocol};
 use crate::forward;
 use crate::io::{Packet, Pool};
+use crate::nexthop::NextHop;
 use crate::parse::Headers;
 use crate::proto::tcp::state;
 use crate::service::ForwardingMethod;
@@ -58,7 +59,20 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         id: ConnId,
         out: &mut Outbox<P>,
     ) -> Verdict {
-        let Some(hop) = self.reply_hop(flow) else { return Verdict::Punt(PuntClass::Rest) };
+        match self.reply_hop(flow) {
+            Some(hop) => self.reply_helped(packet, flow, (id, &hop), out),
+            None => Verdict::Punt(PuntClass::Rest),
+        }
+    }
+
+    /// The same of one that goes on to `hop`.
+    pub(super) fn reply_helped<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        flow: &Flow<A>,
+        (id, hop): (ConnId, &NextHop),
+        out: &mut Outbox<P>,
+    ) -> Verdict {
         let mut flow = *flow;
         if flow.shape == Shape::Whole {
             if let Err(reason) = self.read_server(packet, &mut flow.headers, id) {
@@ -68,7 +82,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if flow.headers.df && !forward::fits(flow.headers.ip_len, hop.mtu) {
             return Verdict::Drop(DropReason::FragNeeded);
         }
-        self.reply(packet, &flow, (id, &hop), out)
+        self.reply(packet, &flow, (id, hop), out)
     }
 
     /// Reads a client's segment.

@@ -16,6 +16,7 @@ use crate::forward::{self, icmp_related};
 use crate::io::{Packet, Pool};
 use crate::limits::{LOCAL_PORT_SLOTS, OWNER_SLOTS};
 use crate::local_ports::Wanted;
+use crate::nexthop::NextHopState;
 use crate::owner;
 use crate::parse::IcmpHeaders;
 use crate::proto::tcp::Side;
@@ -87,6 +88,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     ) -> Verdict {
         let headers = &flow.headers;
         let hop = self.tables.next_hops.get(way.next_hop);
+        if hop.state == NextHopState::Local {
+            // A packet from one of Linux's addresses to another cannot come in from outside.
+            return Verdict::Drop(DropReason::NoRoute);
+        }
         if flow.shape == Shape::Riding {
             // What has no ports cannot come back to a local end.
             return Verdict::Punt(PuntClass::Rest);

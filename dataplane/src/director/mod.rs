@@ -21,6 +21,8 @@ mod fullnat;
 mod held;
 mod icmp_limit;
 mod lane;
+mod linux_fragments;
+mod local_node;
 mod new_conn;
 mod one_packet;
 mod onward;
@@ -63,6 +65,7 @@ use flush::Flush;
 use fragments::Fragments;
 use icmp_limit::IcmpLimiter;
 use lane::{Aside, Fate, Flow, Lane, Lanes};
+use linux_fragments::LinuxFragments;
 use path_mtu::PathMtus;
 use send::IpIds;
 use std::mem;
@@ -107,6 +110,7 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     local_ports: LocalPorts,
     held: Held<P>,
     fragments: Fragments<P>,
+    linux_fragments: LinuxFragments,
     defence: Defence,
     pool: L,
     now: Tick,
@@ -139,6 +143,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             local_ports: LocalPorts::new(),
             held: Held::new(),
             fragments,
+            linux_fragments: LinuxFragments::new(),
             defence: Defence::new(setup.worker),
             pool: setup.pool,
             now: Tick::default(),
@@ -317,6 +322,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         match verdict {
             Verdict::Transmit(port) => out.transmit(port, packet),
             Verdict::Punt(class) => self.punt(class, packet, lane, out),
+            Verdict::Deliver => self.deliver(packet, lane, out),
             Verdict::HandOver(worker) => out.hand_over(worker, packet),
             Verdict::Hold => self.hold(packet, out),
             Verdict::Drop(reason) => out.tally.drop_one(reason),

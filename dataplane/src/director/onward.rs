@@ -85,7 +85,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let headers = &flow.headers;
         let hop = self.tables.next_hops.get(way.next_hop);
         if forward::expires(headers) {
-            return self.refuse_client(packet, flow, way, IcmpError::TimeExceeded, out);
+            return self.expired(packet, flow, way, out);
         }
         let Some(method) = way.method else { return self.bypass(packet, headers, out) };
         if method == ForwardingMethod::Fullnat {

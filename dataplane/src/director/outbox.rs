@@ -58,6 +58,12 @@ impl<P> Outbox<P> {
         self.workers[worker.index()].push(Handed::Flow(packet));
     }
 
+    /// Linux's answer on another worker's flow.
+    #[inline]
+    pub fn hand_over_linuxs(&mut self, worker: WorkerId, packet: P) {
+        self.workers[worker.index()].push(Handed::Linuxs(packet));
+    }
+
     /// For the kernel twin of `interface`.
     #[inline]
     pub fn punt(&mut self, class: PuntClass, interface: InterfaceId, packet: P) {

@@ -4,6 +4,7 @@
 //! An error counts for the conn's destination, while that is there. It is no packet of the flow:
 //! state and timer stay as they are, and a removed destination's conn lets it pass.
 
+use super::local_node::is_delivered;
 use super::send::send;
 use super::{Director, FlowFamily, Outbox};
 use crate::conn::{Candidate, ConnId};
@@ -12,6 +13,7 @@ use crate::flow::{Direction, FlowKey};
 use crate::forward::{self, gatewaying, icmp_related};
 use crate::ids::{DestId, WorkerId};
 use crate::io::{Packet, Pool};
+use crate::nexthop::NextHopState;
 use crate::parse::IcmpHeaders;
 use crate::service::ForwardingMethod;
 use crate::verdict::{DropReason, PuntClass, Verdict};
@@ -100,18 +102,16 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             counters.inbound(u64::from(icmp.ip_len));
         }
         let outer = icmp_related::as_packet(packet, icmp);
-        if forward::expires(&outer) {
+        if forward::expires(&outer) && !is_delivered(&hop, &outer) {
             return Verdict::Drop(DropReason::TtlExceeded);
         }
         match method {
             ForwardingMethod::Masq => icmp_related::inbound(packet, icmp, rip, rport),
-            ForwardingMethod::Gatewaying | ForwardingMethod::Fullnat => {
-                gatewaying::forward(packet, &outer);
-            }
-            ForwardingMethod::Ipip => {
+            ForwardingMethod::Ipip if hop.state != NextHopState::Local => {
                 let way = self.way_of::<A>(id);
                 return self.error_enters_tunnel(packet, &outer, &way, out);
             }
+            _ => gatewaying::forward(packet, &outer),
         }
         send(packet, icmp.l3, icmp.ip_len, &hop, &mut self.pool, out)
     }

@@ -67,8 +67,10 @@ fn send_otherwise<P: Packet, L: Pool<Packet = P>>(
     pool: &mut L,
     out: &mut Outbox<P>,
 ) -> Verdict {
-    if hop.state == NextHopState::NoRoute {
-        return Verdict::Drop(DropReason::NoRoute);
+    match hop.state {
+        NextHopState::NoRoute => return Verdict::Drop(DropReason::NoRoute),
+        NextHopState::Local => return Verdict::Deliver,
+        NextHopState::Unresolved | NextHopState::Resolved => {}
     }
     if !forward::fits(ip_len, hop.mtu) {
         // Nobody on the way cuts IPv6, and no error is sent about an error, which this is.

@@ -11,9 +11,9 @@ use super::send::{IpIds, send, send_pieces};
 use super::{Director, FlowFamily, Outbox, Tables};
 use crate::address::Family;
 use crate::flow::Direction;
-use crate::forward::fits;
 use crate::forward::icmp_error::IcmpError;
 use crate::forward::tunnel::{self, Encap, Ends, Inner, Outer};
+use crate::forward::{fits, gatewaying};
 use crate::io::{Packet, Pool};
 use crate::limits::MAX_FRAGMENTS;
 use crate::nexthop::{NextHop, NextHopState};
@@ -120,6 +120,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out: &mut Outbox<P>,
     ) -> Verdict {
         let (headers, pmtu_disc) = (&flow.headers, self.tables.services.settings.pmtu_disc);
+        if self.tables.next_hops.get(way.next_hop).state == NextHopState::Local {
+            gatewaying::forward(packet, headers);
+            return Verdict::Deliver;
+        }
         let tunnel = Tunnel::of(&self.tables, &self.path_mtus, way, self.now);
         let whole = headers.df && (pmtu_disc || A::FAMILY == Family::V6);
         let mtu = tunnel.mtu(A::FAMILY);

@@ -41,6 +41,9 @@ pub trait IpHeader: Address {
     /// `delta`. The checksum, which IPv6 has none of, follows both.
     fn take_hop(ip: &mut [u8], delta: Delta);
 
+    /// Undoes [`IpHeader::take_hop`] without a delta.
+    fn give_hop(ip: &mut [u8]);
+
     /// Computes the checksum of a header, given whole with its options, anew; IPv6 has none.
     fn write_checksum(header: &mut [u8]);
 
@@ -95,6 +98,10 @@ impl IpHeader for u32 {
     fn take_hop(ip: &mut [u8], delta: Delta) {
         let ttl_delta = ipv4::take_ttl(ip);
         ipv4::adjust_checksum(ip, checksum::combine(delta, ttl_delta));
+    }
+
+    fn give_hop(ip: &mut [u8]) {
+        ipv4::increment_ttl(ip);
     }
 
     #[inline(always)]
@@ -157,6 +164,10 @@ impl IpHeader for u128 {
     #[inline(always)]
     fn take_hop(ip: &mut [u8], _: Delta) {
         ipv6::decrement_hop_limit(ip);
+    }
+
+    fn give_hop(ip: &mut [u8]) {
+        ip[ipv6::HOP_LIMIT] = ip[ipv6::HOP_LIMIT].wrapping_add(1);
     }
 
     #[inline(always)]

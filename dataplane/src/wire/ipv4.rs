@@ -100,6 +100,12 @@ pub fn decrement_ttl(ip: &mut [u8]) {
     adjust_checksum(ip, delta);
 }
 
+/// Gives back what [`decrement_ttl`] took.
+pub fn increment_ttl(ip: &mut [u8]) {
+    ip[TTL] = ip[TTL].wrapping_add(1);
+    adjust_checksum(ip, 0x0100);
+}
+
 /// A header without options, to be written by [`Template::write`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Template {

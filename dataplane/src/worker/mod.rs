@@ -81,6 +81,8 @@ pub struct Worker<Q: Queue, L: Pool<Packet = Q::Packet>> {
     counters: Arc<WorkerCounters>,
     window: Vec<Q::Packet>,
     finished: Vec<Q::Packet>,
+    /// What Linux sends: first what other workers handed over.
+    linuxs: Vec<Q::Packet>,
     out: Outbox<Q::Packet>,
     /// The share that is asked first in the next turn.
     first_share: usize,
@@ -96,6 +98,7 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
             director: Director::new(setup),
             window: Vec::with_capacity(WINDOW),
             finished: Vec::with_capacity(2 * WINDOW),
+            linuxs: Vec::with_capacity(WINDOW + BURST),
             out: Outbox::new(wiring.workers),
             wiring,
             first_share: 0,
@@ -108,9 +111,11 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
     pub fn turn(&mut self, now: Tick) -> usize {
         let handed_in = self.gather_handed();
         self.gather_received();
-        let from_twin = self.gather_from_twin();
-        let handled = self.window.len() + self.finished.len() + from_twin;
+        let handed_linuxs = self.linuxs.len();
+        self.gather_from_twin();
+        let handled = self.window.len() + self.finished.len() + self.linuxs.len();
         self.director.process(&mut self.window, handed_in, now, &mut self.out);
+        self.director.from_linux(&mut self.linuxs, handed_linuxs, now, &mut self.out);
         self.director.expire(now, EXPIRE_BATCH + 2 * handled);
         self.transmit_finished();
         self.flush();
@@ -140,13 +145,14 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
     }
 
     fn gather_handed(&mut self) -> usize {
-        let (window, finished) = (&mut self.window, &mut self.finished);
+        let (window, finished, linuxs) = (&mut self.window, &mut self.finished, &mut self.linuxs);
         // Half a window at most: a neighbour that hands over more than this worker can process
         // must not keep it from its own queues.
         let room = self.wiring.window.div_ceil(2);
         let taken = self.wiring.hand_over.receive(room, |handed| match handed {
             Handed::Flow(packet) => window.push(packet),
             Handed::Finished(packet) => finished.push(packet),
+            Handed::Linuxs(packet) => linuxs.push(packet),
         });
         self.out.tally.handed_in += taken as u64;
         window.len()
@@ -172,12 +178,9 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
         self.out.tally.received += (self.window.len() - before) as u64;
     }
 
-    fn gather_from_twin(&mut self) -> usize {
-        let before = self.finished.len();
-        let taken = self.wiring.from_twin.pop_into(&mut self.finished, BURST);
-        debug_assert_eq!(self.finished.len(), before + taken, "the ring says what it gave");
+    fn gather_from_twin(&mut self) {
+        let taken = self.wiring.from_twin.pop_into(&mut self.linuxs, BURST);
         self.out.tally.from_twin += taken as u64;
-        taken
     }
 
     fn transmit_finished(&mut self) {

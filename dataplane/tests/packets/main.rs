@@ -14,6 +14,7 @@ mod handover;
 mod hold;
 mod least;
 mod linux;
+mod local_node;
 mod persistent;
 mod pressure;
 mod refuse;
