@@ -8,6 +8,8 @@ mod bench;
 mod linux;
 #[path = "../tests/golden/listing.rs"]
 mod listing;
+#[path = "../tests/golden/local.rs"]
+mod local;
 #[path = "../tests/golden/network.rs"]
 mod network;
 #[path = "../tests/golden/replay.rs"]

@@ -12,6 +12,8 @@ DIRECTOR_V4, DIRECTOR_V6 = bytes((192, 168, 1, 1)), bytes.fromhex("20010db800050
 ICMP, GUE_PORT = 1, b"\x17\xc0"
 TCP, SCTP = 6, 132
 TUNNELS = (4, 17, 41, 47)
+# In it sockets of the director's kernel answer, with numbers of their own choice: replayed in process alone.
+LOCAL = FOLDER / "local_node.json"
 
 
 class TraceError(Exception):
@@ -70,7 +72,7 @@ def is_fragment(frame):
 
 def default_files():
     """The traces kept in the repository."""
-    return sorted(_in_folder(FOLDER))
+    return sorted(file for file in _in_folder(FOLDER) if file != LOCAL)
 
 
 def of(paths):

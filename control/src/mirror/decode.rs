@@ -123,6 +123,7 @@ pub(super) fn route(message: &RouteMessage) -> Option<KernelRoute> {
         rank: Rank { main: true, metric: 0, tos: header.tos },
         kind: match header.kind {
             RouteType::Unicast => RouteKind::Unicast,
+            RouteType::Local => RouteKind::Own,
             _ => RouteKind::Linux,
         },
         ifindex: 0,
@@ -323,7 +324,7 @@ mod tests {
     #[test]
     fn only_the_local_and_the_main_table_are_read() {
         let local = decoded(&route_bytes(255, 2, 32, &[(DST, &[10, 0, 0, 1])])).expect("local");
-        assert_eq!((local.kind, local.rank.main), (RouteKind::Linux, false));
+        assert_eq!((local.kind, local.rank.main), (RouteKind::Own, false));
         assert_eq!(decoded(&route_bytes(100, 1, 0, &[])), None);
         assert_eq!(decoded(&route_bytes(252, 1, 0, &[(TABLE, &1000_u32.to_ne_bytes())])), None);
         let blackhole = decoded(&route_bytes(254, 6, 8, &[(DST, &[10, 0, 0, 0])])).expect("main");

@@ -97,7 +97,9 @@ pub struct Rank {
 pub enum RouteKind {
     /// They leave through the link.
     Unicast,
-    /// Linux's own matter: local, broadcast, blackhole, unreachable and the like.
+    /// They are for Linux itself: one of its addresses, whatever link has it.
+    Own,
+    /// Linux's own matter: broadcast, blackhole, unreachable and the like.
     Linux,
 }
 

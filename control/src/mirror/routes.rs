@@ -41,7 +41,9 @@ pub(super) enum Way {
         /// The route's own limit of the packet size.
         mtu: Option<u32>,
     },
-    /// Linux's own matter: its addresses, or a link that is none of ours.
+    /// To Linux itself.
+    Own,
+    /// Linux's own matter: a link that is none of ours, for one.
     Linux,
 }
 
@@ -190,6 +192,7 @@ impl Route {
             (RouteKind::Unicast, Some(interface)) => {
                 Way::Through { interface, gateway, source, mtu }
             }
+            (RouteKind::Own, _) => Way::Own,
             _ => Way::Linux,
         }
     }

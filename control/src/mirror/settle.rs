@@ -69,7 +69,7 @@ impl MirrorState {
     /// A way as workers see it. A gateway for which there is no id is Linux's matter.
     fn target_of(&mut self, way: Way, now: Instant) -> Option<RouteTarget> {
         Some(match way {
-            Way::Linux => RouteTarget::Local,
+            Way::Own | Way::Linux => RouteTarget::Local,
             Way::Through { interface, gateway: None, .. } => RouteTarget::OnLink(interface),
             Way::Through { interface, gateway: Some(gateway), .. } => {
                 match self.hold(target_on(interface, gateway), Holder::Routes, now) {
@@ -158,8 +158,12 @@ impl MirrorState {
             }
             None => self.table.lookup(target, &self.interfaces),
         };
-        let Some(Way::Through { interface: id, gateway, source, mtu }) = way else {
-            return unreachable;
+        let (id, gateway, source, mtu) = match way {
+            Some(Way::Through { interface, gateway, source, mtu }) => {
+                (interface, gateway, source, mtu)
+            }
+            Some(Way::Own) => return NextHop::local(target),
+            Some(Way::Linux) | None => return unreachable,
         };
         let interface = self.interfaces.get(id);
         let neighbor = on_the_wire(gateway.unwrap_or(target));
@@ -203,7 +207,8 @@ impl MirrorState {
     }
 }
 
-/// The neighbour that a next hop's frames go to, if a route leads there.
+/// The neighbour that a next hop's frames go to, if a route leads to one.
 pub(super) fn neighbor_of(hop: &NextHop) -> Option<NeighborKey> {
-    (hop.state != NextHopState::NoRoute).then_some((hop.interface, hop.neighbor))
+    let leaves = matches!(hop.state, NextHopState::Unresolved | NextHopState::Resolved);
+    leaves.then_some((hop.interface, hop.neighbor))
 }

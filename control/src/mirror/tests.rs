@@ -1,5 +1,6 @@
 //! The mirror's pure core against a Linux that is told by hand.
 
+mod own;
 mod quiet;
 mod v6;
 
@@ -61,7 +62,7 @@ fn via(text: &str, gateway: &str, ifindex: u32) -> KernelRoute {
 
 fn local(text: &str, ifindex: u32) -> KernelRoute {
     let rank = Rank::default();
-    KernelRoute { rank, kind: RouteKind::Linux, ..on_link(text, ifindex) }
+    KernelRoute { rank, kind: RouteKind::Own, ..on_link(text, ifindex) }
 }
 
 /// A director with two twins, a default gateway on one of them and real servers on the other.

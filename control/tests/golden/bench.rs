@@ -103,6 +103,16 @@ impl Bench {
         self.fed += 1;
     }
 
+    /// Has Linux send a frame on a port's kernel twin, which any worker may serve.
+    pub fn feed_from_linux(&mut self, port: usize, frame: &[u8]) {
+        let worker = self.fed % self.machine.workers();
+        assert!(
+            self.machine.feed_from_twin(worker, PortId(port as u16), frame),
+            "room in the ring"
+        );
+        self.fed += 1;
+    }
+
     /// Works until all is done; what was sent, by port, and what was punted.
     pub fn settle(&mut self) -> (Vec<(PortId, Vec<u8>)>, Vec<Punted>) {
         self.machine.settle(self.now);

@@ -6,6 +6,7 @@ mod bench;
 mod fsm;
 mod linux;
 mod listing;
+mod local;
 mod network;
 mod replay;
 mod skip;
@@ -80,7 +81,7 @@ fn three_workers_that_share_the_flows_do_as_one_does() {
             traces += 1;
         }
     }
-    assert_eq!(traces, 128);
+    assert_eq!(traces, 129);
 }
 
 #[test]
@@ -145,6 +146,14 @@ fn ipv6_is_forwarded_by_masq_as_the_kernel_does() {
     let seen = replay_all(&["nat_v6"]);
     assert_eq!((seen.traces, seen.deliberate), (1, 6));
     assert!(seen.frames > 15 && seen.listings > 0, "{seen:?}");
+}
+
+#[test]
+fn the_director_serves_as_a_real_server_as_the_kernels_does() {
+    let seen = replay_all(&["local_node"]);
+    assert_eq!((seen.traces, seen.frames, seen.deliberate), (1, 23, 0));
+    assert!(seen.listings > 15, "{seen:?}");
+    assert_eq!(seen.by_linux, [0; Answer::COUNT], "every answer passes the director");
 }
 
 #[test]

@@ -18,6 +18,9 @@ const SERVERS: std::ops::RangeInclusive<u8> = 1..=9;
 const ROUTER: u8 = 10;
 /// What an id of IPv6 is greater by.
 const V6: u8 = 10;
+/// The director's addresses that traces have real servers at; their ids follow the routers'.
+const LOCAL: [u32; 3] = [DIRECTOR[1], VIP, 0x7f00_0001];
+const FIRST_LOCAL: u8 = V6 + ROUTER + 1;
 
 /// The director's two interfaces: towards clients, towards real servers.
 pub fn interfaces(vlan: u16) -> Vec<Interface> {
@@ -29,7 +32,7 @@ pub fn interfaces(vlan: u16) -> Vec<Interface> {
 }
 
 /// All next hops. Ids 1 to 9 are the real servers', 10 is the clients' router's; 11 to 20 are the
-/// same of IPv6.
+/// same of IPv6; 21 to 23 are the director itself.
 pub fn next_hops(vlan: u16, mtu: [u16; 2]) -> NextHops {
     let towards = |port: usize, target: IpAddr, dst_mac: [u8; 6]| NextHop {
         target,
@@ -49,6 +52,7 @@ pub fn next_hops(vlan: u16, mtu: [u16; 2]) -> NextHops {
     entries.push(towards(0, CLIENT_ROUTER.ip(), CLIENT_ROUTER_MAC));
     entries.extend(SERVERS.map(|server| towards(1, real_server_v6(server).ip(), mac(server))));
     entries.push(towards(0, CLIENT_ROUTER_V6.ip(), CLIENT_ROUTER_MAC));
+    entries.extend(LOCAL.map(|own| NextHop::local(own.ip())));
     NextHops::new(entries)
 }
 
@@ -57,7 +61,8 @@ pub fn held() -> HashMap<IpAddr, NextHopId> {
     let id = |number| NextHopId(u16::from(number));
     let v4 = SERVERS.map(|server| (real_server(server).0.ip(), id(server)));
     let v6 = SERVERS.map(|server| (real_server_v6(server).ip(), id(V6 + server)));
-    v4.chain(v6).collect()
+    let local = LOCAL.into_iter().zip(FIRST_LOCAL..).map(|(own, number)| (own.ip(), id(number)));
+    v4.chain(v6).chain(local).collect()
 }
 
 /// Connected networks, the director's own addresses, and the clients behind the router.

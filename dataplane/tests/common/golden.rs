@@ -193,7 +193,9 @@ fn add(steps: &mut Vec<Step>, record: Record) -> Result<(), String> {
             Step::Send { port, frame: from_hex(&frame)?, desc, expect: vec![] }
         }
         Record::Recv { port, frame } => {
-            let Some(Step::Send { expect, .. }) = steps.last_mut() else {
+            // A remark of the recorder's says what a socket of the director got meanwhile.
+            let before = steps.iter_mut().rev().find(|step| !matches!(step, Step::Note(_)));
+            let Some(Step::Send { expect, .. }) = before else {
                 return Err("a frame came out that no frame caused".into());
             };
             expect.push((port, from_hex(&frame)?));
