@@ -17,11 +17,13 @@ TRIES = 5
 
 
 def build():
-    """Builds the release, if a source is newer than it."""
-    command = "cargo build --release --quiet -p control --features dpdk --bin sluiced --bin sluice"
-    # Standard output is the caller's.
-    if subprocess.run(command.split(), cwd=TOP, check=False, stdout=2).returncode:
-        raise RigError(f"`{command}` failed")
+    """Builds the release, and the benchmark that runs the same worker, if a source is newer than they are."""
+    programs = {"control": "--bin sluiced --bin sluice", "perf": "--bin synthetic"}
+    for package, which in programs.items():
+        command = f"cargo build --release --quiet -p {package} --features {package}/dpdk {which}"
+        # Standard output is the caller's.
+        if subprocess.run(command.split(), cwd=TOP, check=False, stdout=2).returncode:
+            raise RigError(f"`{command}` failed")
 
 
 def binary(name):

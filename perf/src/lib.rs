@@ -1,6 +1,12 @@
 //! Shared helpers of the benchmark programs in `src/bin`.
 
 pub mod buffer;
+#[cfg(feature = "dpdk")]
+pub mod eal;
+pub mod processor;
+pub mod report;
+pub mod site;
+pub mod synthetic;
 
 use rustix::time::{ClockId, clock_gettime};
 
