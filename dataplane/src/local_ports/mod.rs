@@ -75,7 +75,8 @@ pub struct Wanted<'a> {
 pub struct LocalPorts {
     v4: Spread,
     v6: Spread,
-    /// By slot: the place among its pairs where the next search begins.
+    /// By slot: the place among its pairs where the next search begins. Not the same for all, so that
+    /// a service's local addresses have their share from the first conn on.
     turns: Box<[u32]>,
     /// Searches that failed, to be failed at once for the rest of their tick: a flood of clients of one
     /// slot is not to cost a search each.
@@ -96,7 +97,7 @@ impl LocalPorts {
         LocalPorts {
             v4: Spread::new::<u32>(),
             v6: Spread::new::<u128>(),
-            turns: vec![0; OWNER_SLOTS].into(),
+            turns: (0..OWNER_SLOTS as u32).collect(),
             failed: vec![never; MEMORIES].into(),
         }
     }

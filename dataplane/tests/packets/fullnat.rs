@@ -96,7 +96,8 @@ fn udp_without_a_checksum_gets_one_and_the_reply_comes_back() {
 #[test]
 fn what_is_not_of_a_conn_at_a_local_address_is_linuxs() {
     let (mut rig, (lip, lport)) = with_conn();
-    let stray = from_server(1, Frame::tcp(rip(1), RPORT, lip, lport ^ 1).flags(ACK));
+    let other = (40_000..).find(|&port| port != lport).expect("a port");
+    let stray = from_server(1, Frame::tcp(rip(1), RPORT, lip, other).flags(ACK));
     rig.check("stray", &[(S, &stray)], Expect::default().punts(PuntClass::Control, S, &stray));
 }
 
