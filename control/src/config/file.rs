@@ -22,6 +22,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) table: Table,
     #[serde(default)]
+    pub(super) fullnat: Fullnat,
+    #[serde(default)]
     pub(super) port: Vec<Port>,
     #[serde(default)]
     pub(super) route: Vec<Route>,
@@ -70,6 +72,12 @@ pub(super) struct Table {
     pub(super) templates: Option<Spanned<i64>>,
     pub(super) huge_pages: Option<bool>,
     pub(super) buffers: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Fullnat {
+    pub(super) local_ports: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

@@ -1,13 +1,37 @@
-//! `local_addresses` and `client_address` of `[[service]]`.
+//! `[fullnat]`, and `local_addresses` and `client_address` of `[[service]]`.
 
 use super::error::{ConfigError, Source};
 use super::file;
+use super::value::port_range;
 use crate::rules::{FullnatOptions, MAX_LOCAL_ADDRESSES, VirtualService, words};
 use dataplane::address::Family;
 use dataplane::flow::protocol;
+use dataplane::limits::OWNER_SLOTS;
+use dataplane::local_ports::PortRange;
 use dataplane::service::{ClientAddress, ForwardingMethod, ServiceKey};
 use std::net::IpAddr;
 use toml::Spanned;
+
+/// Ports below are those of Linux's own services.
+const FIRST_LOCAL_PORT: u16 = 1024;
+
+/// Which ports of local addresses may be used. A client's port comes from a few of [`OWNER_SLOTS`]
+/// shares of them: with fewer ports than shares, clients would be refused while ports are free.
+pub(super) fn local_ports(source: &Source, file: &file::Fullnat) -> Result<PortRange, ConfigError> {
+    let Some(text) = &file.local_ports else { return Ok(PortRange::default()) };
+    let refused = |why: String| source.at(text, format!("local_ports `{}` {why}", text.get_ref()));
+    let range = port_range(text.get_ref());
+    let range = range.ok_or_else(|| refused("is no range such as 1024-65535".to_owned()))?;
+    let (first, last) = range.into_inner();
+    if first < FIRST_LOCAL_PORT {
+        let why = format!("begins below {FIRST_LOCAL_PORT}, where Linux's own services listen");
+        return Err(refused(why));
+    }
+    if usize::from(last - first) + 1 < OWNER_SLOTS {
+        return Err(refused(format!("has too few ports: {OWNER_SLOTS} at least")));
+    }
+    Ok(PortRange { first, last })
+}
 
 pub(super) fn check(
     source: &Source,

@@ -23,6 +23,7 @@ pub use settings::{Begin, Daemon, Idle, Table, Timeouts, Workers};
 pub use value::{Device, InterfaceAddress, MacAddr, Prefix};
 
 use crate::rules::VirtualService;
+use dataplane::local_ports::PortRange;
 use error::Source;
 use std::path::Path;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub workers: Workers,
     /// Sizes taken at start.
     pub table: Table,
+    /// Ports of local addresses that fullnat may use.
+    pub local_ports: PortRange,
     /// DPDK ports; their places are their [`dataplane::ids::PortId`]s.
     pub ports: Vec<Port>,
     /// Pairs of port and VLAN; their places are their [`dataplane::ids::InterfaceId`]s.
@@ -89,6 +92,7 @@ impl Config {
             daemon: settings::daemon(&source, file.daemon)?,
             workers: settings::workers(&source, &file.workers, cores)?,
             table: settings::table(&source, &file.table)?,
+            local_ports: fullnat::local_ports(&source, &file.fullnat)?,
             ports,
             interfaces,
             routes,

@@ -4,7 +4,7 @@ use super::error::{ConfigError, Source};
 use super::file::{self, FwmarkFamily, Method, Protocol};
 use super::fullnat;
 use super::options;
-use super::value::Prefix;
+use super::value::{Prefix, port_range};
 use crate::rules::{RealServer, VirtualService, words};
 use dataplane::address::Family;
 use dataplane::flow::protocol;
@@ -196,10 +196,4 @@ fn check_mark(source: &Source, file: &file::Mark) -> Result<Mark, ConfigError> {
         destination: file.destination.as_ref().map_or(everywhere, |prefix| *prefix.get_ref()),
         ports,
     })
-}
-
-fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
-    let (low, high) = text.split_once('-').unwrap_or((text, text));
-    let (low, high) = (low.trim().parse().ok()?, high.trim().parse().ok()?);
-    (low <= high).then_some(low..=high)
 }

@@ -12,10 +12,11 @@ use std::net::IpAddr;
 
 const CORES: &[usize] = &[0, 1];
 
-const SAMPLES: [(&str, &str); 4] = [
+const SAMPLES: [(&str, &str); 5] = [
     ("conf/masq.toml", include_str!("../../../conf/masq.toml")),
     ("conf/gatewaying.toml", include_str!("../../../conf/gatewaying.toml")),
     ("conf/ipip.toml", include_str!("../../../conf/ipip.toml")),
+    ("conf/fullnat.toml", include_str!("../../../conf/fullnat.toml")),
     ("conf/minimal.toml", include_str!("../../../conf/minimal.toml")),
 ];
 
@@ -465,5 +466,23 @@ fn fullnat_has_its_addresses_at_the_service() {
     ] {
         let error = parse(&service(words, "method = 'fullnat'")).expect_err(words);
         assert!(error.to_string().ends_with(message), "{error}");
+    }
+}
+
+#[test]
+fn local_ports_are_enough_and_not_linuxs() {
+    let range = |config: &Config| (config.local_ports.first, config.local_ports.last);
+    assert_eq!(range(&sample("masq.toml")), (1024, 65_535));
+    assert_eq!(range(&sample("fullnat.toml")), (1024, 65_535));
+    let with = |ports: &str| with_port(&format!("[fullnat]\nlocal_ports = '{ports}'\n"));
+    assert_eq!(range(&parse(&with("2048-2559")).expect("fits")), (2048, 2559));
+    for (ports, why) in [
+        ("80-9000", "begins below 1024, where Linux's own services listen"),
+        ("2048-2558", "has too few ports: 512 at least"),
+        ("9000-2048", "is no range such as 1024-65535"),
+        ("many", "is no range such as 1024-65535"),
+        ("1024-65536", "is no range such as 1024-65535"),
+    ] {
+        assert_refused(&with(ports), &format!(":5: local_ports `{ports}` {why}"));
     }
 }

@@ -4,6 +4,7 @@ use dataplane::address::{Address, Family};
 use serde::Deserialize;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// An Ethernet address, in wire order.
@@ -221,3 +222,10 @@ macro_rules! from_string {
 }
 
 from_string!(MacAddr Prefix Device);
+
+/// A port, or two with `-` between, the first not above the last.
+pub(super) fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    let (low, high) = (low.trim().parse().ok()?, high.trim().parse().ok()?);
+    (low <= high).then_some(low..=high)
+}

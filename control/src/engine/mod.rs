@@ -33,6 +33,7 @@ use defence::Memory;
 use paths::Paths;
 use publish::Publisher;
 use state::{Desired, State};
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -151,6 +152,9 @@ impl Engine {
         })
         .await?;
         let targets = state::targets(&desired.rules);
+        let known = state::local_addresses(&locked.state.desired().rules);
+        let locals = state::local_addresses(&desired.rules);
+        let new: Vec<IpAddr> = locals.difference(&known).copied().collect();
         locked.paths.hold(&targets).await.map_err(|error| internal(&error))?;
         let (publisher, dests) = (self.publisher.clone(), self.dests.clone());
         let (mut locked, generation) = blocking(move || {
@@ -160,6 +164,7 @@ impl Engine {
         .await?;
         self.publisher.applied(generation).await.map_err(|error| internal(&error))?;
         locked.sweep(&self.publisher, &self.dests);
+        locked.warn_of_unanswered(&new).await;
         Ok(generation.0)
     }
 
@@ -211,6 +216,16 @@ impl Engine {
 }
 
 impl Locked {
+    /// Says which of some local addresses of fullnat real servers cannot answer to.
+    async fn warn_of_unanswered(&self, locals: &[IpAddr]) {
+        for local in self.paths.unanswered(locals).await {
+            log::warn!(
+                "the local address {local} is not one of Linux's: nobody answers ARP for it, and \
+                 what real servers send to it is lost (`ip addr add {local} dev …`)"
+            );
+        }
+    }
+
     /// Compiles and sends a desired state; it is in force from then on. In one step, so that no
     /// state is in force that workers are not told of.
     fn install(

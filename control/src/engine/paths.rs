@@ -56,6 +56,11 @@ impl Paths {
         Ok(())
     }
 
+    /// Those of `addresses` that nobody answers ARP for.
+    pub async fn unanswered(&self, addresses: &[IpAddr]) -> Vec<IpAddr> {
+        self.mirror.unanswered(addresses).await
+    }
+
     /// The ids of the real servers that are held.
     pub fn held(&self) -> &HashMap<IpAddr, NextHopId> {
         &self.held

@@ -29,7 +29,7 @@ impl Sysctls {
         settings
     }
 
-    /// Takes a configuration's `[sysctl]` and `[timeouts]` over.
+    /// Takes a configuration's `[sysctl]`, `[timeouts]` and `[fullnat]` over.
     ///
     /// # Errors
     /// The sentence of [`check_value`] about the first that cannot be.
@@ -38,6 +38,7 @@ impl Sysctls {
             let number = check_value(key, value)?;
             self.set(key, number);
         }
+        self.settings.local_ports = config.local_ports;
         let Timeouts { tcp, tcpfin, udp } = self.timeouts;
         let wanted = config.timeouts;
         self.timeouts = Timeouts {

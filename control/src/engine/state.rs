@@ -214,6 +214,11 @@ pub fn targets(rules: &Rules) -> BTreeSet<IpAddr> {
     servers.map(|server| server.rip).collect()
 }
 
+/// Local addresses of fullnat that the rules have.
+pub fn local_addresses(rules: &Rules) -> BTreeSet<IpAddr> {
+    rules.services().flat_map(|service| &service.options.fullnat.local_addresses).copied().collect()
+}
+
 /// Ends the overload of destinations whose upper threshold was raised or taken away.
 fn clear_overload(old: &Rules, table: &ServiceTable) {
     for service in table.services() {

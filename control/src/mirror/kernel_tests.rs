@@ -53,6 +53,7 @@ fn inside_its_namespace() {
         rig.a_deleted_neighbour_is_found_again_without_a_gap().await;
         rig.ipv6_is_followed_as_ipv4_is().await;
         rig.a_new_mac_is_found(&far).await;
+        rig.whom_nobody_answers_for_is_told().await;
         rig.a_permanent_neighbour_stays_permanent().await;
         rig.routes_and_mtu_follow().await;
         rig.routes_that_go_without_a_word_are_missed().await;
@@ -276,6 +277,13 @@ impl Rig {
     async fn a_new_mac_is_found(&mut self, far: &FarEnd) {
         far.run("ip link set far address 02:00:00:00:0e:99");
         self.until("the new MAC address", |rig| rig.hop(RS).dst_mac == OTHER_MAC).await;
+    }
+
+    async fn whom_nobody_answers_for_is_told(&self) {
+        run("ip addr add 203.0.113.9/32 dev lo");
+        let asked = ["192.168.100.1", "203.0.113.9", "fd00::1", "192.168.100.98", "fd00::98"];
+        let asked = asked.map(|text| text.parse().expect("an address"));
+        assert_eq!(self.handle.unanswered(&asked).await, asked[3..]);
     }
 
     async fn a_permanent_neighbour_stays_permanent(&mut self) {

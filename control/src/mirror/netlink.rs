@@ -83,6 +83,12 @@ pub(super) async fn dump(handle: &Handle) -> Result<Dump, Error> {
     })
 }
 
+/// Every address of the system's, also one that may not be sent from yet.
+pub(super) async fn addresses(handle: &Handle) -> Result<Vec<IpAddr>, Error> {
+    let found: Vec<_> = handle.address().get().execute().try_collect().await?;
+    Ok(found.iter().filter_map(decode::address).map(|own| own.address.address).collect())
+}
+
 /// Puts a question, unless the administrator has answered it: asking would turn a permanent entry
 /// into one that expires.
 pub(super) async fn ask(handle: &mut Handle, ask: &Ask) -> Result<(), Error> {

@@ -13,6 +13,7 @@ use dataplane::nexthop::NextHops;
 use dataplane::route::Routes;
 use futures_util::{FutureExt, StreamExt};
 use rtnetlink::Handle;
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,6 +64,8 @@ impl std::error::Error for MirrorError {}
 #[derive(Debug, Clone)]
 pub struct MirrorHandle {
     shared: Arc<Shared>,
+    /// `None` where there is no Linux: in tests.
+    linux: Option<Handle>,
 }
 
 #[derive(Debug)]
@@ -130,6 +133,20 @@ impl MirrorHandle {
         // An error means that the mirror has ended: nothing more will come.
         let _ = settled.wait_for(|count| *count >= wishes).await;
     }
+
+    /// Those of `addresses` that no link of Linux's has: nobody answers ARP or neighbour discovery
+    /// for them. None if the director has no twin, or Linux does not say.
+    pub async fn unanswered(&self, addresses: &[IpAddr]) -> Vec<IpAddr> {
+        let has_twin = self.shared.state().interfaces.iter().any(|(_, it)| it.twin);
+        let Some(linux) = self.linux.as_ref().filter(|_| has_twin && !addresses.is_empty()) else {
+            return Vec::new();
+        };
+        let own: HashSet<IpAddr> = match netlink::addresses(linux).await {
+            Ok(own) => own.into_iter().collect(),
+            Err(_) => return Vec::new(),
+        };
+        addresses.iter().copied().filter(|address| !own.contains(address)).collect()
+    }
 }
 
 /// Reads Linux's tables and keeps up with them from then on. The first publication, which has both
@@ -153,7 +170,7 @@ pub async fn start(
     let (publications, receiver) = mpsc::channel(PUBLICATIONS);
     let (asks, asked) = mpsc::unbounded_channel();
     tokio::spawn(put_questions(netlink.clone(), asked));
-    let handle = MirrorHandle { shared: Arc::clone(&shared) };
+    let handle = MirrorHandle { shared: Arc::clone(&shared), linux: Some(netlink.clone()) };
     let mut task =
         Task { shared, notifications, netlink, publications, asks, last: Instant::now() };
     task.publish(true).await;
@@ -166,7 +183,7 @@ pub async fn start(
 pub(crate) fn without_linux(state: MirrorState) -> (MirrorHandle, mpsc::Receiver<Published>) {
     let shared = Shared::new(state);
     let (publications, receiver) = mpsc::channel(PUBLICATIONS);
-    let handle = MirrorHandle { shared: Arc::clone(&shared) };
+    let handle = MirrorHandle { shared: Arc::clone(&shared), linux: None };
     tokio::spawn(async move {
         loop {
             shared.wake.notified().await;
