@@ -3,8 +3,15 @@
 from labkit import director, lab, topology
 from labkit.nodes import SERVERS
 
-# ipvsadm's options by the words of the field.
-OPTION = {"masq": "-m", "gatewaying": "-g", "ipip": "-i"}
+# ipvsadm's options of a real server by the words of the field.
+OPTIONS = {
+    "masq": ("-m",),
+    "gatewaying": ("-g",),
+    "ipip": ("-i",),
+    "gre": ("-i", "--tun-type", "gre", "--tun-csum"),
+    "gue": ("-i", "--tun-type", "gue", "--tun-port", str(topology.GUE_PORT), "--tun-csum"),
+    "fullnat": ("--fullnat",),
+}
 
 
 def ipvsadm(*words, check=True):
@@ -17,13 +24,18 @@ def service6(address, port):
     return f"[{topology.v6(address)}]:{port}"
 
 
-def commands(method, scheduler="rr", service=f"{topology.VIP}:80", port=80, weights=None, kind="-t"):
-    """The commands that make a service with the real servers of `weights` (all, of weight 1), as word tuples."""
-    # Real servers are of the service's family.
-    end = service6 if service.startswith("[") else "{}:{}".format
-    yield ("-A", kind, service, "-s", scheduler)
+def commands(method, scheduler="rr", service=f"{topology.VIP}:80", port=80, weights=None, kind="-t", options=()):
+    """The commands that make a service with the real servers of `weights` (all, of weight 1), as word tuples; `options` are
+    the service's besides, the local addresses of fullnat come by themselves.
+    """
+    # Real servers and local addresses are of the service's family.
+    wide = service.startswith("[")
+    end = service6 if wide else "{}:{}".format
+    if method == "fullnat":
+        options = ("--local-addresses", ",".join(map(topology.v6, topology.LOCAL) if wide else topology.LOCAL), *options)
+    yield ("-A", kind, service, "-s", scheduler, *options)
     for server, weight in (weights or dict.fromkeys(SERVERS, 1)).items():
-        words = ("-a", kind, service, "-r", end(topology.REAL[server], port), OPTION[method])
+        words = ("-a", kind, service, "-r", end(topology.REAL[server], port), *OPTIONS[method])
         yield words if weight == 1 else (*words, "-w", str(weight))
 
 

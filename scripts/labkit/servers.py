@@ -10,7 +10,7 @@ from pathlib import Path
 from labkit.nodes import SERVERS, execute, spawn
 from labkit.shell import LabError
 
-# Port 8080 is there for port mapping; /who tells the peer the server saw; /big and /upload carry full-sized frames, /huge
+# Port 8080 is there for port mapping, 8081 for headers of the PROXY protocol, whose client /told tells; /who tells the peer the server saw; /big and /upload carry full-sized frames, /huge
 # many of them inside `huge_page`; what is PUT under /kept stays there.
 NGINX = """\
 user root;
@@ -29,8 +29,11 @@ http {{
         listen 80 backlog=4096;
         listen 8080 backlog=4096;
         listen [::]:80 backlog=4096;
+        listen 8081 proxy_protocol;
+        listen [::]:8081 proxy_protocol;
         root {home}/pages;
         location = /who {{ return 200 "{node} $remote_addr $remote_port $server_addr $server_port\\n"; }}
+        location = /told {{ return 200 "$proxy_protocol_addr $proxy_protocol_port $remote_addr\\n"; }}
         location = /upload {{ return 200 "$content_length\\n"; }}
         location = /huge {{ alias {huge}; }}
         location /kept/ {{ dav_methods PUT; create_full_put_path on; }}

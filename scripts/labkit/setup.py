@@ -28,6 +28,8 @@ class Setup:
     twin: bool = True
     # The client-side port has VLAN topology.VLAN besides.
     vlan: bool = False
+    # Ports of local addresses, if not all.
+    local_ports: str = ""
     eal: tuple[str, ...] = IN_MEMORY
 
     @property
@@ -47,13 +49,15 @@ def config(run_dir, setup):
         "[table]\nconnections = 65536\nbuffers = 32768\n",
         *(_port(setup, index, port) for index, port in enumerate(ports)),
     ]
+    if setup.local_ports:
+        parts.append(f'[fullnat]\nlocal_ports = "{setup.local_ports}"\n')
     if not setup.twin:
         parts += _static_paths()
     return "\n".join(parts)
 
 
 def _port(setup, index, port):
-    held = {"dc": [topology.VIP, topology.OTHER_VIP], "ds": [topology.ONE_ARM_VIP]}
+    held = {"dc": [topology.VIP, topology.OTHER_VIP], "ds": [topology.ONE_ARM_VIP, *topology.LOCAL]}
     device = DEVICES[setup.driver].format(index=index, port=port, queues=setup.queues)
     addresses = [f"{topology.DIRECTOR[port]}/24", *(f"{vip}/32" for vip in held[port])]
     addresses += [f"{topology.v6(topology.DIRECTOR[port])}/64", *(f"{topology.v6(vip)}/128" for vip in held[port])]

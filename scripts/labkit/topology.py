@@ -29,6 +29,10 @@ ROUTER = {"clients": "10.0.0.254", "servers": "192.168.1.254"}
 REAL = {"rs1": "192.168.1.11", "rs2": "192.168.1.12", "rs3": "192.168.1.13"}
 # The real servers hold the first two on `lo` for gatewaying and ipip; OTHER_VIP is the director's alone.
 VIP, ONE_ARM_VIP, OTHER_VIP = "10.0.0.100", "192.168.1.100", "10.0.0.102"
+# What real servers see in the client's stead with fullnat: the director's as well.
+LOCAL = ("192.168.1.5", "192.168.1.6")
+# Where real servers take gue.
+GUE_PORT = 6080
 # A tagged network between client and director, and one that is behind the client.
 VLAN, VLAN_CLIENT, VLAN_DIRECTOR, VLAN_VIP = 20, "10.0.20.2", "10.0.20.1", "10.0.20.100"
 FAR_NETWORK, FAR_CLIENT = "10.0.9.0/24", "10.0.9.2"

@@ -43,7 +43,7 @@ def serve(method, kind, port, ports):
     rules.ipvsadm("-C")
     rules.ipvsadm("-A", kind, f"{VIP}:{port}", "-s", "rr")
     for address, its in zip((OWN, OTHER), ports):
-        rules.ipvsadm("-a", kind, f"{VIP}:{port}", "-r", f"{address}:{its}", rules.OPTION[method])
+        rules.ipvsadm("-a", kind, f"{VIP}:{port}", "-r", f"{address}:{its}", *rules.OPTIONS[method])
 
 
 @test(Setup(workers=3))

@@ -57,9 +57,9 @@ def digest(path):
 
 @test(Setup(workers=2))
 def long_downloads():
-    """100 MB arrive whole by masq, gatewaying and ipip, and by masq over IPv6"""
+    """100 MB arrive whole by masq, gatewaying, ipip, gre and gue, and by masq over IPv6"""
     fetched = lab.RUN / "fetched"
-    ways = [(method, f"{topology.VIP}:80", f"http://{topology.VIP}") for method in METHODS]
+    ways = [(method, f"{topology.VIP}:80", f"http://{topology.VIP}") for method in (*METHODS, "gre", "gue")]
     ways.append(("masq", rules.service6(topology.VIP, 80), URL6))
     with servers.huge_page(lab.RUN) as page:
         due = digest(page)
