@@ -83,7 +83,7 @@ pub const EXT_HEADERS_LEN: usize = 192;
 pub const MAX_FRAGMENTS: usize = 32;
 
 /// Bits of the index of an lblc or lblcr table, and entries to a bucket: 16,384 addresses in all
-/// (the kernel's `IP_VS_LBLC_TAB_BITS` and `max_size`), for each worker and fwmark service.
+/// (the kernel's `IP_VS_LBLC_TAB_BITS` and `max_size`) for each fwmark service.
 pub const LOCALITY_BITS: u32 = 10;
 /// See [`LOCALITY_BITS`].
 pub const LOCALITY_WAYS: usize = 16;

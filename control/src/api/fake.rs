@@ -126,8 +126,8 @@ impl Backend for FakeBackend {
 
     async fn sysctls(&self) -> Result<Vec<Sysctl>, ApiError> {
         let state = self.state();
-        let value = |key: &str| state.sysctls.get(key).cloned().unwrap_or_else(|| "0".into());
-        let row = |&(key, ..): &(&str, i64, i64)| Sysctl { key: key.into(), value: value(key) };
+        let value = |key: &str| state.sysctls.get(key).map_or(0, |value| value.parse().unwrap());
+        let row = |&(key, ..): &(&str, i64, i64)| Sysctl::new(key, value(key));
         Ok(sysctl::SUPPORTED.iter().map(row).collect())
     }
 

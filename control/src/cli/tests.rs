@@ -38,8 +38,18 @@ fn sysctls_are_read_and_set_in_every_spelling_and_refused_like_sysctl_does() {
     ] {
         assert_eq!(run_on(&mut director, args), (0, out.to_owned(), String::new()), "{args}");
     }
-    let all = crate::api::sysctl::SUPPORTED.len();
-    assert_eq!(run_on(&mut director, "sysctl -a").1.lines().count(), all);
+    let all = run_on(&mut director, "sysctl -a").1;
+    assert_eq!(all.lines().count(), 31);
+    assert_eq!(all.lines().filter(|line| !line.starts_with('#')).count(), 17);
+    let why = "is about netfilter's conntrack, which Sluice's packets do not pass";
+    let line = format!("# net.ipv4.vs.conntrack (no meaning here: it {why})\n");
+    assert!(all.contains(&line), "{all}");
+    let read = |director: &mut _, words| run_on(director, words).1;
+    assert_eq!(read(&mut director, "sysctl net.ipv4.vs.conntrack"), line);
+    let json = format!("[{{\"key\":\"conntrack\",\"without_meaning\":\"{why}\"}}]\n");
+    assert_eq!(read(&mut director, "sysctl conntrack --json"), json);
+    let json = "[{\"key\":\"sloppy_tcp\",\"value\":\"1\"}]\n";
+    assert_eq!(read(&mut director, "sysctl --json sloppy_tcp"), json);
     for (args, err) in [
         ("sysctl nosuch", "sluice: net.ipv4.vs.nosuch is no name of IPVS\n"),
         (

@@ -75,9 +75,11 @@ fn service(
     let locals: Result<Vec<u16>, Exhausted> =
         options.local_addresses.iter().map(|&local| ids.local(local)).collect();
     let fullnat = Fullnat { locals: locals?, client_address: options.client_address };
-    let service = Service::new(id, from.key, from.options.scheduler, dests);
+    let known = &mut ids.service(from.key, counted)?.locality;
+    let service = Service::new(id, from.key, from.options.scheduler, dests).remembering(known);
+    let locality_expiration = desired.sysctls.locality_expiration(from.options.scheduler.kind);
     let (persistence, one_packet) = (persistence(from), from.options.one_packet);
-    Ok(Service { persistence, one_packet, fullnat, ..service })
+    Ok(Service { locality_expiration, persistence, one_packet, fullnat, ..service })
 }
 
 /// An engine without persistence finds what nobody asks for.

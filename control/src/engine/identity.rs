@@ -9,6 +9,7 @@ use dataplane::conn::DestDirectory;
 use dataplane::counters::DestTotals;
 use dataplane::ids::{DestId, ServiceId};
 use dataplane::limits::{MAX_DESTS, MAX_LOCALS, MAX_SERVICES};
+use dataplane::sched::Locality;
 use dataplane::service::{DestShared, ServiceKey};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -37,6 +38,8 @@ pub struct ServiceIdentity {
     pub id: ServiceId,
     /// Counts of destinations whose ids are free again.
     pub retired: DestTotals,
+    /// What its scheduler remembers of addresses.
+    pub locality: Option<Arc<Locality>>,
     /// By address and port of the real server.
     pub dests: BTreeMap<(IpAddr, u16), DestIdentity>,
     /// Whether the rules have it now.
@@ -143,6 +146,7 @@ impl Identities {
             ServiceIdentity {
                 id: ServiceId(*next),
                 retired: DestTotals::default(),
+                locality: None,
                 dests: BTreeMap::new(),
                 present: true,
                 was_deleted: false,
@@ -151,6 +155,7 @@ impl Identities {
         service.present = true;
         if std::mem::take(&mut service.was_deleted) {
             service.zero(counted);
+            service.locality = None;
         }
         Ok(service)
     }

@@ -5,8 +5,9 @@ use crate::api::protocol::{ApiError, Sysctl, Timeouts};
 use crate::api::sysctl::check_value;
 use crate::config::Config;
 use dataplane::proto::tcp::state;
+use dataplane::sched::{self, SchedulerKind};
 use dataplane::service::{IcmpLimits, Settings};
-use dataplane::time::ticks;
+use dataplane::time::{TICKS_PER_SECOND, ticks};
 
 /// The values in force. [`crate::api::sysctl`] has checked names and ranges before.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,21 @@ pub struct Sysctls {
     defence: Defence,
     /// `run_estimation` is 0.
     estimation_stopped: bool,
+    expiration: Expiration,
+}
+
+/// How long lblc and lblcr remember, seconds.
+#[derive(Debug, Clone, Copy)]
+struct Expiration {
+    lblc: u32,
+    lblcr: u32,
+}
+
+impl Default for Expiration {
+    fn default() -> Self {
+        let seconds = sched::EXPIRATION / TICKS_PER_SECOND;
+        Expiration { lblc: seconds, lblcr: seconds }
+    }
 }
 
 impl Sysctls {
@@ -64,6 +80,14 @@ impl Sysctls {
         !self.estimation_stopped
     }
 
+    /// How long a scheduler remembers an address, ticks.
+    pub fn locality_expiration(&self, kind: SchedulerKind) -> u32 {
+        ticks(match kind {
+            SchedulerKind::Lblcr => self.expiration.lblcr,
+            _ => self.expiration.lblc,
+        })
+    }
+
     /// How many ICMP errors may be sent, once Linux has been asked.
     pub fn icmp_limits(&self) -> Option<IcmpLimits> {
         self.settings.icmp_limits
@@ -81,6 +105,8 @@ impl Sysctls {
             "conn_reuse_mode" => settings.conn_reuse_mode = value as u8,
             "expire_nodest_conn" => settings.expire_nodest_conn = value != 0,
             "cache_bypass" => settings.cache_bypass = value != 0,
+            "lblc_expiration" => self.expiration.lblc = value as u32,
+            "lblcr_expiration" => self.expiration.lblcr = value as u32,
             "nat_icmp_send" => settings.nat_icmp_send = value != 0,
             "expire_quiescent_template" => settings.expire_quiescent_template = value != 0,
             "run_estimation" => self.estimation_stopped = value == 0,
@@ -103,13 +129,15 @@ impl Sysctls {
         self.defence.second(memory)
     }
 
-    /// All values, by name.
+    /// All values.
     pub fn list(&self) -> Vec<Sysctl> {
         let settings = &self.settings;
         let rows = [
             ("conn_reuse_mode", i64::from(settings.conn_reuse_mode)),
             ("expire_nodest_conn", i64::from(settings.expire_nodest_conn)),
             ("cache_bypass", i64::from(settings.cache_bypass)),
+            ("lblc_expiration", self.expiration.lblc.into()),
+            ("lblcr_expiration", self.expiration.lblcr.into()),
             ("nat_icmp_send", i64::from(settings.nat_icmp_send)),
             ("expire_quiescent_template", i64::from(settings.expire_quiescent_template)),
             ("pmtu_disc", i64::from(settings.pmtu_disc)),
@@ -118,8 +146,8 @@ impl Sysctls {
             ("schedule_icmp", i64::from(settings.schedule_icmp)),
             ("sloppy_tcp", i64::from(settings.sloppy_tcp)),
         ];
-        let row = |(key, value): (&str, i64)| Sysctl { key: key.into(), value: value.to_string() };
-        rows.into_iter().chain(self.defence.list()).map(row).collect()
+        let rows = rows.into_iter().chain(self.defence.list());
+        rows.map(|(key, value)| Sysctl::new(key, value)).collect()
     }
 }
 
@@ -135,7 +163,7 @@ mod tests {
             for value in [low, high] {
                 assert!(sysctls.set(key, value), "{key}");
                 let listed = sysctls.list().into_iter().find(|row| row.key == key);
-                assert_eq!(listed.map(|row| row.value), Some(value.to_string()));
+                assert_eq!(listed, Some(Sysctl::new(key, value)));
             }
         }
         assert!(!sysctls.set("sync_ports", 1));

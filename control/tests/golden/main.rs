@@ -32,13 +32,11 @@ const SETUPS: [Setup; 5] = [
 const THREE_WORKERS: Setup = Setup { vlan: 0, window: 128, workers: 3, owner: None };
 
 /// Beginnings of the traces in which a choice depends on the one before it, of another flow: rr and
-/// wrr take turns, lblc and lblcr remember addresses, `drop_packet` counts. Each worker does that
+/// wrr take turns, `drop_packet` counts. Each worker does that
 /// by itself.
-const BY_TURNS: [&str; 17] = [
+const BY_TURNS: [&str; 15] = [
     "sched_rr_",
     "sched_wrr_",
-    "sched_lblc_",
-    "sched_lblcr_",
     "conn_reuse",
     "defence_packet",
     "dest_removed",
@@ -81,7 +79,7 @@ fn three_workers_that_share_the_flows_do_as_one_does() {
             traces += 1;
         }
     }
-    assert_eq!(traces, 129);
+    assert_eq!(traces, 145);
 }
 
 #[test]

@@ -81,6 +81,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         now: Tick,
         out: &mut Outbox<P>,
     ) {
+        if frames.is_empty() {
+            return;
+        }
         self.now = now;
         let any_local = self.tables.next_hops.any_local();
         for (place, mut packet) in frames.drain(..).enumerate() {

@@ -85,7 +85,8 @@ impl Replay {
             _ => panic!("cannot apply {args}"),
         }
         let Service { id, key, scheduler, .. } = self.service;
-        let new = Service::new(id, key, scheduler, dests);
+        let mut known = self.service.locality.clone();
+        let new = Service::new(id, key, scheduler, dests).remembering(&mut known);
         self.scheduler.rebase(&self.service, &new);
         self.service = new;
     }

@@ -4,34 +4,26 @@
 
 use super::least::Least;
 use super::locality::{Locality, Near, is_welcome};
-use super::{Asked, Loads, wlc};
+use super::{Asked, Loads};
 use crate::service::Service;
 
-/// What a worker remembers of a service's addresses.
-#[derive(Debug, Clone)]
-pub struct Lblc {
-    near: Locality<Near>,
-    pub least: Least,
-}
-
-impl Lblc {
-    pub fn new(service: &Service) -> Self {
-        Lblc { near: Locality::new(service), least: Least::new(&service.dests, wlc::share) }
+pub fn choose(
+    least: &mut Least,
+    service: &Service,
+    asked: &Asked,
+    loads: &impl Loads,
+) -> Option<usize> {
+    let (dests, Asked { address, now, .. }) = (&service.dests, *asked);
+    let Some(Locality::Lblc(map)) = service.locality.as_deref() else {
+        return least.choose(dests, loads);
+    };
+    let Some(mut bucket) = map.lock(address) else { return least.choose(dests, loads) };
+    let near = bucket.find(address, now, service.locality_expiration);
+    let near = near.and_then(|near| near.find(dests));
+    if let Some(near) = near.filter(|&place| is_welcome(place, dests, loads)) {
+        return Some(near);
     }
-
-    pub fn choose(
-        &mut self,
-        service: &Service,
-        asked: &Asked,
-        loads: &impl Loads,
-    ) -> Option<usize> {
-        let (address, dests) = (asked.address, &service.dests);
-        let near = self.near.find(address, asked.now).and_then(|near| near.find(dests));
-        if let Some(near) = near.filter(|&place| is_welcome(place, dests, loads)) {
-            return Some(near);
-        }
-        let chosen = self.least.choose(dests, loads)?;
-        self.near.insert(address, Near::new(chosen, dests), asked.now);
-        Some(chosen)
-    }
+    let chosen = least.choose(dests, loads)?;
+    bucket.insert(address, Near::new(chosen, dests), now);
+    Some(chosen)
 }

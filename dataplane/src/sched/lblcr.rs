@@ -3,53 +3,47 @@
 //! overloaded while others idle, and loses its most loaded member when it has not changed for long.
 
 use super::least::{Least, Rank};
-use super::locality::{EXPIRATION, Locality, Near, is_welcome};
+use super::locality::{Locality, Near, age, is_welcome};
 use super::{Asked, Loads, wlc};
 use crate::limits::LOCALITY_SET;
 use crate::service::{Dest, Service};
 use crate::time::Tick;
 use arrayvec::ArrayVec;
 
-/// What a worker remembers of a service's addresses.
-#[derive(Debug, Clone)]
-pub struct Lblcr {
-    near: Locality<Set>,
-    pub least: Least,
-}
-
-impl Lblcr {
-    pub fn new(service: &Service) -> Self {
-        Lblcr { near: Locality::new(service), least: Least::new(&service.dests, wlc::share) }
-    }
-
-    pub fn choose(
-        &mut self,
-        service: &Service,
-        asked: &Asked,
-        loads: &impl Loads,
-    ) -> Option<usize> {
-        let (address, now, dests) = (asked.address, asked.now, &service.dests);
-        let Some(set) = self.near.find(address, now) else {
-            let chosen = self.least.choose(dests, loads)?;
-            let mut set = Set { members: ArrayVec::new(), changed: now };
-            set.add(chosen, dests, now);
-            self.near.insert(address, set, now);
-            return Some(chosen);
-        };
-        let least = set.least(dests, loads);
-        set.shrink(dests, loads, now);
-        if let Some(least) = least.filter(|&place| is_welcome(place, dests, loads)) {
-            return Some(least);
-        }
-        let chosen = self.least.choose(dests, loads)?;
+pub fn choose(
+    least: &mut Least,
+    service: &Service,
+    asked: &Asked,
+    loads: &impl Loads,
+) -> Option<usize> {
+    let (dests, Asked { address, now, .. }) = (&service.dests, *asked);
+    let expiration = service.locality_expiration;
+    let Some(Locality::Lblcr(map)) = service.locality.as_deref() else {
+        return least.choose(dests, loads);
+    };
+    let Some(mut bucket) = map.lock(address) else { return least.choose(dests, loads) };
+    let Some(set) = bucket.find(address, now, expiration) else {
+        let chosen = least.choose(dests, loads)?;
+        let mut set = Set { members: ArrayVec::new(), changed: now };
         set.add(chosen, dests, now);
-        Some(chosen)
+        bucket.insert(address, set, now);
+        return Some(chosen);
+    };
+    let near = set.least(dests, loads);
+    if age(now, set.changed) > expiration {
+        set.shrink(dests, loads, now);
     }
+    if let Some(near) = near.filter(|&place| is_welcome(place, dests, loads)) {
+        return Some(near);
+    }
+    let chosen = least.choose(dests, loads)?;
+    set.add(chosen, dests, now);
+    Some(chosen)
 }
 
 /// The destinations of one address, the last added first.
 #[derive(Debug, Clone)]
-struct Set {
+pub struct Set {
     members: ArrayVec<Near, LOCALITY_SET>,
     /// When one was last added or taken out.
     changed: Tick,
@@ -76,10 +70,10 @@ impl Set {
         ranks.fold(Rank::NONE, less).chosen()
     }
 
-    /// Takes out the most loaded member that is not quiesced, if there are several and the set has
-    /// not changed for long. A removed one goes first: nobody counts its load any more.
+    /// Takes out the most loaded member that is not quiesced, if there are several. A removed one goes
+    /// first: nobody counts its load any more.
     fn shrink(&mut self, dests: &[Dest], loads: &impl Loads, now: Tick) {
-        if self.members.len() < 2 || now.since(self.changed) <= EXPIRATION {
+        if self.members.len() < 2 {
             return;
         }
         let removed = self.members.iter_mut().position(|member| member.find(dests).is_none());

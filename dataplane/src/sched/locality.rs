@@ -1,76 +1,124 @@
-//! Where packets to an address were last sent: what lblc and lblcr remember, within bounds.
+//! Where packets to an address were last sent: what lblc and lblcr remember, within bounds, for all
+//! workers.
 //!
 //! The kernel's table has 16,384 entries as a soft maximum and a timer that sweeps it. This one has
 //! as many as a hard maximum: a new address takes the place of the one idle longest among the
 //! sixteen of its bucket, and what has been idle too long counts as absent.
+//!
+//! A bucket is locked while a worker chooses for an address of it, so that two that ask at once are
+//! told the same. A worker that does not get the lock within microseconds chooses without it.
 
 use super::hash::hash_32;
-use super::{Loads, is_available};
+use super::lblcr::Set;
+use super::{Loads, SchedulerKind, is_available};
 use crate::address::Address;
 use crate::ids::DestId;
 use crate::limits::{LOCALITY_BITS, LOCALITY_WAYS};
-use crate::service::{Dest, Service, ServiceKey};
+use crate::service::{Dest, ServiceKey};
 use crate::time::{Tick, ticks};
+use arrayvec::ArrayVec;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
-/// An address nobody asked for as long as this is forgotten (`DEFAULT_EXPIRATION` of `ip_vs_lblc.c`
-/// and `ip_vs_lblcr.c`): a day.
+/// How long an address is remembered that nobody asks for, if nothing else is said
+/// (`DEFAULT_EXPIRATION` of `ip_vs_lblc.c` and `ip_vs_lblcr.c`): a day, in ticks.
 pub const EXPIRATION: u32 = ticks(24 * 60 * 60);
 
-/// What is remembered, by destination address.
-#[derive(Debug, Clone)]
-pub struct Locality<T> {
-    /// [`LOCALITY_WAYS`] to a bucket, or a single one in all.
-    entries: Box<[Option<Entry<T>>]>,
+/// Times a lock is asked for.
+const TRIES: usize = 1000;
+
+/// What the workers remember for one service, over snapshots.
+#[derive(Debug)]
+pub enum Locality {
+    /// Of each address one destination.
+    Lblc(Map<Near>),
+    /// Of each address a set of them.
+    Lblcr(Map<Set>),
 }
 
-#[derive(Debug, Clone)]
+impl Locality {
+    /// What a service of this scheduler goes on with: what is `known`, if it is the scheduler's own,
+    /// else nothing yet. Others than lblc and lblcr remember nothing.
+    pub fn of(kind: SchedulerKind, key: ServiceKey, known: Option<Arc<Self>>) -> Option<Arc<Self>> {
+        match (kind, known.as_deref()) {
+            (SchedulerKind::Lblc, Some(Locality::Lblc(_)))
+            | (SchedulerKind::Lblcr, Some(Locality::Lblcr(_))) => known,
+            (SchedulerKind::Lblc, _) => Some(Arc::new(Locality::Lblc(Map::new(key)))),
+            (SchedulerKind::Lblcr, _) => Some(Arc::new(Locality::Lblcr(Map::new(key)))),
+            _ => None,
+        }
+    }
+}
+
+/// What is remembered, by destination address.
+#[derive(Debug)]
+pub struct Map<T> {
+    buckets: Box<[Mutex<Bucket<T>>]>,
+}
+
+/// Addresses whose hash is one.
+#[derive(Debug)]
+pub struct Bucket<T>(ArrayVec<Entry<T>, LOCALITY_WAYS>);
+
+#[derive(Debug)]
 struct Entry<T> {
     address: u128,
     used: Tick,
     value: T,
 }
 
-impl<T> Entry<T> {
-    fn is_idle(&self, now: Tick) -> bool {
-        now.since(self.used) >= EXPIRATION
+impl<T> Map<T> {
+    /// All the buckets a service can come to need: one if it has but one address.
+    pub fn new(key: ServiceKey) -> Self {
+        let size = match key {
+            ServiceKey::Address { .. } => 1,
+            ServiceKey::Fwmark { .. } => 1 << LOCALITY_BITS,
+        };
+        Map { buckets: (0..size).map(|_| Mutex::new(Bucket(ArrayVec::new()))).collect() }
+    }
+
+    /// The bucket of an address; `None` if others have it for too long.
+    pub fn lock(&self, address: u128) -> Option<MutexGuard<'_, Bucket<T>>> {
+        let place = hash_32(address.fold(), LOCALITY_BITS) % self.buckets.len();
+        for _ in 0..TRIES {
+            match self.buckets[place].try_lock() {
+                Ok(bucket) => return Some(bucket),
+                // Whatever panicked, an entry is written whole.
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+            }
+        }
+        None
     }
 }
 
-impl<T> Locality<T> {
-    /// All the entries a service can come to need: one if it has but one address.
-    pub fn new(service: &Service) -> Self {
-        let size = match service.key {
-            ServiceKey::Address { .. } => 1,
-            ServiceKey::Fwmark { .. } => LOCALITY_WAYS << LOCALITY_BITS,
-        };
-        Locality { entries: (0..size).map(|_| None).collect() }
-    }
-
-    fn bucket(&mut self, address: u128) -> &mut [Option<Entry<T>>] {
-        let ways = self.entries.len().min(LOCALITY_WAYS);
-        let buckets = self.entries.len() / ways;
-        let first = hash_32(address.fold(), LOCALITY_BITS) % buckets * ways;
-        &mut self.entries[first..first + ways]
-    }
-
-    /// What is remembered of the address, which is in use again.
-    pub fn find(&mut self, address: u128, now: Tick) -> Option<&mut T> {
-        let entries = self.bucket(address).iter_mut().flatten();
-        let entry = { entries }.find(|entry| entry.address == address && !entry.is_idle(now))?;
+impl<T> Bucket<T> {
+    /// What is remembered of the address, which is in use again, unless it was idle for `expiration`.
+    pub fn find(&mut self, address: u128, now: Tick, expiration: u32) -> Option<&mut T> {
+        let entry = self.0.iter_mut().find(|entry| entry.address == address)?;
+        if age(now, entry.used) >= expiration {
+            return None;
+        }
         entry.used = now;
         Some(&mut entry.value)
     }
 
     /// Remembers this of the address instead of what was.
     pub fn insert(&mut self, address: u128, value: T, now: Tick) {
-        let bucket = self.bucket(address);
-        let age = |entry: &Option<Entry<T>>| match entry {
-            Some(entry) if entry.address == address => u64::MAX,
-            None => u64::MAX - 1,
-            Some(entry) => now.since(entry.used).into(),
-        };
-        let entry = bucket.iter_mut().max_by_key(|entry| age(entry));
-        *entry.expect("a bucket has room for one") = Some(Entry { address, used: now, value });
+        let entry = Entry { address, used: now, value };
+        let known = self.0.iter().position(|entry| entry.address == address);
+        let idlest = || (0..self.0.len()).max_by_key(|&place| age(now, self.0[place].used));
+        match known.or_else(|| self.0.is_full().then(idlest).flatten()) {
+            Some(place) => self.0[place] = entry,
+            None => self.0.push(entry),
+        }
+    }
+}
+
+/// Ticks since `then`, which another worker whose clock is a little ahead may have noted.
+pub fn age(now: Tick, then: Tick) -> u32 {
+    match now.since(then) {
+        ahead if ahead > u32::MAX / 2 => 0,
+        age => age,
     }
 }
 
@@ -118,45 +166,74 @@ pub fn is_welcome(place: usize, dests: &[Dest], loads: &impl Loads) -> bool {
 mod tests {
     use super::*;
     use crate::address::Family;
-    use crate::service::example::{dest, service};
+    use crate::service::example::dest;
 
-    fn marked() -> Service {
-        let key = ServiceKey::Fwmark { mark: 1, family: Family::V4 };
-        Service { key, ..service(Vec::new()) }
+    const MARK: ServiceKey = ServiceKey::Fwmark { mark: 1, family: Family::V4 };
+
+    fn insert<T>(map: &Map<T>, address: u128, value: T, now: Tick) {
+        map.lock(address).expect("nobody has it").insert(address, value, now);
+    }
+
+    fn find<T: Copy>(map: &Map<T>, address: u128, now: Tick) -> Option<T> {
+        map.lock(address).expect("nobody has it").find(address, now, EXPIRATION).copied()
     }
 
     #[test]
     fn an_address_is_remembered_for_a_day_after_its_last_use() {
-        let mut map = Locality::new(&marked());
+        let map = Map::new(MARK);
         let start = Tick(u32::MAX - 5);
-        map.insert(7, 'a', start);
-        let nearly = start.after(EXPIRATION - 1);
-        assert_eq!(map.find(7, nearly), Some(&mut 'a'));
-        assert_eq!(map.find(7, nearly.after(EXPIRATION - 1)), Some(&mut 'a'));
-        assert_eq!(map.find(7, nearly.after(2 * EXPIRATION)), None);
-        assert_eq!(map.find(8, start), None);
+        insert(&map, 7, 'a', start);
+        assert_eq!(find(&map, 7, Tick(start.0 - 1)), Some('a'), "a clock that is behind");
+        let nearly = start.after(EXPIRATION - 2);
+        assert_eq!(find(&map, 7, nearly), Some('a'));
+        assert_eq!(find(&map, 7, nearly.after(EXPIRATION - 1)), Some('a'));
+        assert_eq!(find(&map, 7, nearly.after(2 * EXPIRATION)), None);
+        assert_eq!(find(&map, 8, start), None);
     }
 
     #[test]
-    fn a_service_with_one_address_has_room_for_it_alone() {
-        let mut map = Locality::new(&service(Vec::new()));
-        assert_eq!(map.entries.len(), 1);
-        map.insert(7, 'a', Tick(1));
-        map.insert(7, 'b', Tick(1));
-        assert_eq!(map.find(7, Tick(1)), Some(&mut 'b'));
+    fn a_service_with_one_address_has_one_bucket() {
+        let key = ServiceKey::Address { proto: 6, vip: 7_u32.ip(), vport: 80 };
+        let map = Map::new(key);
+        assert_eq!(map.buckets.len(), 1);
+        insert(&map, 7, 'a', Tick(1));
+        insert(&map, 7, 'b', Tick(1));
+        assert_eq!(find(&map, 7, Tick(1)), Some('b'));
+        assert_eq!(map.lock(7).unwrap().0.len(), 1);
     }
 
     #[test]
     fn a_full_table_forgets_what_was_idle_longest_in_the_bucket() {
-        let mut map = Locality::new(&marked());
-        let room = map.entries.len() as u32;
+        let map = Map::new(MARK);
+        let room = (LOCALITY_WAYS << LOCALITY_BITS) as u32;
         let address = |n: u32| 0x2001_0db8 << 96 | u128::from(n);
-        (0..2 * room).for_each(|n| map.insert(address(n), n, Tick(n)));
-        assert_eq!(map.entries.iter().flatten().count(), room as usize, "all buckets are full");
-        let mut ages: Vec<u32> = map.entries.iter().flatten().map(|entry| entry.value).collect();
-        ages.sort_unstable();
-        assert!(ages[0] >= room - room / 4, "{}: nothing much older than the newest", ages[0]);
-        assert_eq!(map.find(address(2 * room - 1), Tick(2 * room)), Some(&mut (2 * room - 1)));
+        (0..2 * room).for_each(|n| insert(&map, address(n), n, Tick(n)));
+        let mut left = Vec::new();
+        for bucket in &map.buckets {
+            left.extend(bucket.lock().unwrap().0.iter().map(|entry| entry.value));
+        }
+        assert_eq!(left.len(), room as usize, "all buckets are full");
+        let oldest = left.into_iter().min().unwrap();
+        assert!(oldest >= room - room / 4, "{oldest}: nothing much older than the newest");
+        assert_eq!(find(&map, address(2 * room - 1), Tick(2 * room)), Some(2 * room - 1));
+    }
+
+    #[test]
+    fn whoever_does_not_get_the_bucket_in_time_goes_without() {
+        let map = Map::<char>::new(MARK);
+        let _held = map.lock(7).unwrap();
+        assert!(map.lock(7).is_none());
+    }
+
+    #[test]
+    fn what_is_known_is_kept_for_the_same_scheduler_alone() {
+        use SchedulerKind::{Lblc, Lblcr, Rr};
+        let lblc = Locality::of(Lblc, MARK, None);
+        let kept = Locality::of(Lblc, MARK, lblc.clone());
+        assert!(Arc::ptr_eq(lblc.as_ref().unwrap(), kept.as_ref().unwrap()));
+        let other = Locality::of(Lblcr, MARK, lblc.clone());
+        assert!(matches!(other.as_deref(), Some(Locality::Lblcr(_))));
+        assert!(Locality::of(Rr, MARK, lblc).is_none());
     }
 
     #[test]

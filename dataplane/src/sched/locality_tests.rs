@@ -12,12 +12,8 @@ const DAY: u32 = ticks(86_400);
 
 fn marked(kind: SchedulerKind, dests: Vec<Dest>) -> Service {
     let Service { id, .. } = of_kind(kind, &[]);
-    with_thresholds(Service::new(
-        id,
-        ServiceKey::Fwmark { mark: 1, family: Family::V4 },
-        kind,
-        dests,
-    ))
+    let key = ServiceKey::Fwmark { mark: 1, family: Family::V4 };
+    with_thresholds(Service::new(id, key, kind, dests).remembering(&mut None))
 }
 
 fn to(dst: u32) -> FlowKey {
@@ -120,6 +116,7 @@ fn addresses_keep_their_destinations_as_long_as_the_kernels_lists_say() {
         for step in 0..300 {
             if rng.u8(..40) == 0 {
                 let next = marked(kind, random_dests(&mut rng));
+                let next = next.remembering(&mut service.locality.clone());
                 ours.rebase(&service, &next);
                 service = next;
             }
@@ -164,5 +161,46 @@ fn an_address_service_remembers_its_only_address() {
         let asked = Asked::new(&key, Tick(5));
         assert_eq!(scheduler.schedule(&service, &asked, &counts), Some(0));
         counts.0.insert(DestId(1), (active, 0));
+    }
+}
+
+#[test]
+fn workers_that_see_other_loads_send_an_address_one_way() {
+    for kind in [SchedulerKind::Lblc, SchedulerKind::Lblcr] {
+        let service = marked(kind, (1..=3).map(|id| dest(id, 9)).collect());
+        let mut workers = [0, 1, 2].map(|id| Scheduler::new(&service, WorkerId(id)));
+        // Each worker's own choice would be another destination.
+        let loads = |idle: u32| {
+            let loaded = (1..=3).filter(|&id| id != idle).map(|id| (DestId(id), (5, 0)));
+            Counts(loaded.collect(), 0)
+        };
+        for (address, first) in [(7, 0), (8, 1), (9, 2)] {
+            for step in 0..3 {
+                let worker = (first + step) % 3;
+                let asked = Asked::new(&to(address), Tick(step as u32));
+                let pick = workers[worker].schedule(&service, &asked, &loads(worker as u32 + 1));
+                assert_eq!(pick, Some(first), "{kind:?}: as worker {first}, who was asked first");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_address_is_remembered_for_as_long_as_is_set() {
+    let remembering = |seconds| {
+        let service = marked(SchedulerKind::Lblc, (1..=2).map(|id| dest(id, 9)).collect());
+        Service { locality_expiration: ticks(seconds), ..service }
+    };
+    for (seconds, after, second) in [(60, 59, 0), (60, 60, 1), (0, 0, 1)] {
+        let service = remembering(seconds);
+        let mut scheduler = Scheduler::new(&service, WorkerId(0));
+        let mut counts = Counts::default();
+        let first = scheduler.schedule(&service, &Asked::new(&to(7), Tick(1)), &counts);
+        assert_eq!(first, Some(0));
+        counts.0.insert(DestId(1), (5, 0));
+        counts.1 += 1;
+        let asked = Asked::new(&to(7), Tick(1).after(ticks(after)));
+        let again = scheduler.schedule(&service, &asked, &counts);
+        assert_eq!(again, Some(second), "{seconds} s, after {after} s");
     }
 }

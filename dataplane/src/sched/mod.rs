@@ -1,7 +1,7 @@
 //! Schedulers: which destination a new conn gets.
 //!
 //! Each worker has its own [`Scheduler`] per service, cursor only; what it chooses from is the
-//! snapshot's [`Service`]. Worker 0 alone chooses exactly as a kernel does.
+//! snapshot's [`Service`], and what lblc and lblcr remember is all workers' [`Locality`]. Worker 0 alone chooses exactly as a kernel does.
 
 mod buckets;
 mod dh;
@@ -25,6 +25,7 @@ mod wrr;
 
 pub use buckets::Buckets;
 pub use kind::{FlagError, SchedFlags, SchedulerKind, Scheduling};
+pub use locality::{EXPIRATION, Locality};
 
 use crate::address::Address;
 use crate::flow::FlowKey;
@@ -92,8 +93,8 @@ enum Choice {
     Wrr(wrr::Cursor),
     /// lc, wlc, sed, nq.
     Least(Least),
-    Lblc(Box<lblc::Lblc>),
-    Lblcr(Box<lblcr::Lblcr>),
+    Lblc(Least),
+    Lblcr(Least),
     Twos(twos::Dice),
     // What follows remembers nothing.
     Dh,
@@ -113,8 +114,8 @@ impl Choice {
             SchedulerKind::Wlc => least(wlc::share),
             SchedulerKind::Sed => least(sed::share),
             SchedulerKind::Nq => least(nq::share),
-            SchedulerKind::Lblc => Choice::Lblc(Box::new(lblc::Lblc::new(service))),
-            SchedulerKind::Lblcr => Choice::Lblcr(Box::new(lblcr::Lblcr::new(service))),
+            SchedulerKind::Lblc => Choice::Lblc(Least::new(&service.dests, wlc::share)),
+            SchedulerKind::Lblcr => Choice::Lblcr(Least::new(&service.dests, wlc::share)),
             SchedulerKind::Twos => Choice::Twos(twos::Dice::new(service, worker)),
             SchedulerKind::Dh => Choice::Dh,
             SchedulerKind::Sh => Choice::Sh,
@@ -126,9 +127,7 @@ impl Choice {
 
     fn least(&mut self) -> Option<&mut Least> {
         match self {
-            Choice::Least(least) => Some(least),
-            Choice::Lblc(lblc) => Some(&mut lblc.least),
-            Choice::Lblcr(lblcr) => Some(&mut lblcr.least),
+            Choice::Least(least) | Choice::Lblc(least) | Choice::Lblcr(least) => Some(least),
             _ => None,
         }
     }
@@ -154,8 +153,8 @@ impl Scheduler {
             Choice::Rr(cursor) => cursor.choose(dests),
             Choice::Wrr(cursor) => cursor.choose(service),
             Choice::Least(least) => least.choose(dests, loads),
-            Choice::Lblc(lblc) => lblc.choose(service, asked, loads),
-            Choice::Lblcr(lblcr) => lblcr.choose(service, asked, loads),
+            Choice::Lblc(least) => lblc::choose(least, service, asked, loads),
+            Choice::Lblcr(least) => lblcr::choose(least, service, asked, loads),
             Choice::Twos(dice) => dice.choose(dests, loads),
             Choice::Dh => dh::choose(service, asked),
             Choice::Sh => sh::choose(service, asked),

@@ -26,7 +26,7 @@ impl Loads for Counts {
 pub fn of_kind(scheduler: SchedulerKind, weights: &[u32]) -> Service {
     let dests = (1..).zip(weights).map(|(id, &weight)| dest(id, weight)).collect();
     let Service { id, key, .. } = service(Vec::new());
-    Service::new(id, key, scheduler, dests)
+    Service::new(id, key, scheduler, dests).remembering(&mut None)
 }
 
 /// A client of the service, at a time.

@@ -17,7 +17,7 @@ use self::persistence::Persistence;
 use crate::address::Family;
 use crate::forward::tunnel::Encap;
 use crate::ids::{DestId, NextHopId, ServiceId};
-use crate::sched::{Buckets, Scheduling};
+use crate::sched::{self, Buckets, Locality, Scheduling};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -85,6 +85,11 @@ pub struct Service {
     pub max_weight: u32,
     /// What a hashing scheduler looks destinations up in.
     pub buckets: Buckets,
+    /// What lblc or lblcr remembers for it, over generations.
+    pub locality: Option<Arc<Locality>>,
+    /// How long lblc and lblcr remember an address that nobody asks for, and lblcr leaves a set as it
+    /// is, ticks.
+    pub locality_expiration: u32,
     /// What makes its clients come back to their server.
     pub persistence: Option<Persistence>,
     /// Every packet is scheduled anew and no conn kept, of UDP (one-packet scheduling).
@@ -95,7 +100,7 @@ pub struct Service {
 
 impl Service {
     /// A service of these destinations, in the kernel's list order, with what schedulers compute
-    /// of them once. Neither persistent nor one-packet.
+    /// of them once. Neither persistent nor one-packet, and nothing is remembered for it.
     pub fn new(
         id: ServiceId,
         key: ServiceKey,
@@ -114,10 +119,20 @@ impl Service {
             weight_gcd: divisor.max(1),
             max_weight,
             buckets,
+            locality: None,
+            locality_expiration: sched::EXPIRATION,
             persistence: None,
             one_packet: false,
             fullnat: Fullnat::default(),
         }
+    }
+
+    /// With what its scheduler is to remember: what is `known` of the service before it, if that is
+    /// this scheduler's. `known` is then what the next one goes on with.
+    #[must_use]
+    pub fn remembering(self, known: &mut Option<Arc<Locality>>) -> Self {
+        *known = Locality::of(self.scheduler.kind, self.key, known.take());
+        Service { locality: known.clone(), ..self }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::interface::Interface;
 use crate::mailbox::Message;
 use crate::nexthop::{NextHop, NextHopState, NextHops};
 use crate::route::{RouteTarget, Routes};
-use crate::sched::SchedulerKind;
+use crate::sched::{Locality, SchedulerKind};
 use crate::service::persistence::{ClientMask, Persistence};
 use crate::service::{
     ClientAddress, Dest, DestShared, ForwardingMethod, Fullnat, MarkRule, Service, ServiceKey,
@@ -89,6 +89,7 @@ struct Rule {
     persistence: Option<Persistence>,
     one_packet: bool,
     fullnat: Fullnat,
+    locality: Option<Arc<Locality>>,
     /// Deleted services keep their id: destinations added again find their conns.
     present: bool,
     /// The last added comes first.
@@ -186,6 +187,7 @@ impl Control {
                 persistence: None,
                 one_packet: false,
                 fullnat: Fullnat::default(),
+                locality: None,
                 present: true,
                 servers: Vec::new(),
             }),
@@ -226,7 +228,7 @@ impl Control {
     /// Deletes a service and its destinations.
     pub fn delete_service(&mut self, key: ServiceKey) {
         let rule = self.rule(key);
-        rule.present = false;
+        (rule.present, rule.locality) = (false, None);
         rule.servers.clear();
     }
 
@@ -287,7 +289,8 @@ impl Control {
                 });
                 let dests = dests.collect();
                 let id = ServiceId(at as u32 + 1);
-                let service = Service::new(id, rule.key, rule.scheduler, dests);
+                let service = Service::new(id, rule.key, rule.scheduler, dests)
+                    .remembering(&mut self.rules[at].locality);
                 let Rule { persistence, one_packet, ref fullnat, .. } = *rule;
                 let fullnat = fullnat.clone();
                 services.push(Service { persistence, one_packet, fullnat, ..service });

@@ -178,7 +178,23 @@ pub struct Sysctl {
     /// Bare name.
     pub key: String,
     /// As `sysctl` prints it.
-    pub value: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Why it has none: what the name "is" or "comes with" in the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_meaning: Option<String>,
+}
+
+impl Sysctl {
+    /// A name and its value.
+    pub fn new(key: &str, value: i64) -> Self {
+        Sysctl { key: key.into(), value: Some(value.to_string()), without_meaning: None }
+    }
+
+    /// A name of the kernel's alone, and why: a sentence about it without its beginning.
+    pub fn without_meaning(key: &str, why: &str) -> Self {
+        Sysctl { key: key.into(), value: None, without_meaning: Some(why.into()) }
+    }
 }
 
 /// The answer to `status`.

@@ -66,7 +66,7 @@ pub enum Op {
     TimeoutsGet,
     /// Sets them; 0 keeps the old value.
     TimeoutsSet(Timeouts),
-    /// Values of `net.ipv4.vs` names.
+    /// Values of `net.ipv4.vs` names, and why some have none.
     SysctlGet {
         /// Bare name; without it, all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -286,7 +286,7 @@ mod tests {
             Ok(Answer::Done {}),
             Ok(Answer::Conns { rows: vec![row, template], done: true }),
             Ok(Answer::Listing(Listing { table_size: 4096, services: Vec::new() })),
-            Ok(Answer::Sysctls(vec![Sysctl { key: "a".into(), value: "1".into() }])),
+            Ok(Answer::Sysctls(vec![Sysctl::new("a", 1), Sysctl::without_meaning("b", "is")])),
             Err(ApiError::from(RuleError::NoSuchService)),
         ];
         for result in results {

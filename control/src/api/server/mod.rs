@@ -296,10 +296,9 @@ async fn get_sysctls<B: Backend>(
     backend: &B,
     key: Option<String>,
 ) -> Result<Vec<super::protocol::Sysctl>, ApiError> {
-    let Some(key) = key else { return backend.sysctls().await };
-    let name = sysctl::check_key(&key)?;
-    let mut all = backend.sysctls().await?;
-    all.retain(|sysctl| sysctl.key == name);
+    let name = key.as_deref().map(sysctl::known).transpose()?;
+    let mut all = sysctl::all(backend.sysctls().await?);
+    all.retain(|sysctl| name.is_none_or(|name| sysctl.key == name));
     Ok(all)
 }
 

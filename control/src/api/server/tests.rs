@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::fake::FakeBackend;
-use crate::api::protocol::Timeouts;
+use crate::api::protocol::{Sysctl, Timeouts};
 use crate::api::{CallError, Client, Director};
 use crate::rules::RuleChange;
 use crate::rules::example::{fwmark, v4};
@@ -292,7 +292,7 @@ fn values_that_cannot_be_are_refused_before_the_backend_sees_them() {
     client.call(set("net.ipv4.vs.sloppy_tcp", "1")).unwrap();
     let key = Some("sloppy_tcp".to_owned());
     let Answer::Sysctls(rows) = client.call(Op::SysctlGet { key }).unwrap() else { panic!() };
-    assert_eq!(rows[0].value, "1");
+    assert_eq!(rows, [Sysctl::new("sloppy_tcp", 1)]);
 }
 
 #[test]

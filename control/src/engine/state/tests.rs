@@ -10,6 +10,7 @@ use dataplane::service::persistence::ClientMask;
 use dataplane::template::Engine;
 use dataplane::time::ticks;
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 const WEB: ServiceKey = ServiceKey::Address { proto: 6, vip: v4(0x0a00_0064), vport: 80 };
@@ -203,4 +204,35 @@ fn a_local_address_keeps_its_index_whatever_becomes_of_its_service() {
     assert_eq!(table.services()[0].fullnat.locals, [3, 2]);
     let locals = [(1, v4(7 << 24)), (2, v4(8 << 24)), (3, v4(9 << 24))];
     assert_eq!(table.locals(), locals, "conns may name all of them");
+}
+
+#[test]
+fn what_lblc_remembers_lasts_over_changes_until_its_service_is_deleted() {
+    let of_kind =
+        |kind: SchedulerKind| RuleChange::AddService { service: WEB, options: kind.into() };
+    let locality = |table: ServiceTable| table.services()[0].locality.clone().expect("lblc's");
+    let mut state = State::default();
+    let first =
+        locality(state.change(&[of_kind(SchedulerKind::Lblc), add(WEB, RIP)]).expect("room"));
+    let later = locality(state.change(&[add(WEB, v4(0xc0a8_6403))]).expect("room"));
+    assert!(Arc::ptr_eq(&first, &later));
+    state.change(&[RuleChange::DeleteService { service: WEB }]).expect("room");
+    state.sweep(one_conn);
+    let again = locality(state.change(&[of_kind(SchedulerKind::Lblc)]).expect("room"));
+    assert!(!Arc::ptr_eq(&first, &again), "conns alone remember nothing");
+}
+
+#[test]
+fn lblc_and_lblcr_remember_for_as_long_as_each_is_set() {
+    let mut desired = Desired::default();
+    for (key, value) in [("lblc_expiration", "60"), ("lblcr_expiration", "90")] {
+        desired = desired.with_sysctl(key, value).expect("a good value");
+    }
+    for (kind, seconds) in [(SchedulerKind::Lblc, 60), (SchedulerKind::Lblcr, 90)] {
+        let options = kind.into();
+        let change = RuleChange::AddService { service: WEB, options };
+        let desired = desired.clone().changed(&[change], false).expect("good rules");
+        let table = State::default().install(desired, &HashMap::new(), nothing).expect("room");
+        assert_eq!(table.services()[0].locality_expiration, ticks(seconds));
+    }
 }
