@@ -24,6 +24,23 @@ const NONE: u16 = u16::MAX;
 pub struct Interfaces {
     list: Vec<Interface>,
     by_port: Vec<Box<[u16; VLANS]>>,
+    untagged: [Untagged; MAX_PORTS],
+}
+
+/// The interface of a port's untagged frames, and its MAC address as [`mac_word`] reads it.
+#[derive(Debug, Clone, Copy)]
+struct Untagged {
+    mac: u64,
+    id: InterfaceId,
+}
+
+/// No frame's destination.
+const NO_MAC: u64 = u64::MAX;
+
+/// A MAC address as a number that two frames to it have in common.
+#[inline(always)]
+fn mac_word(bytes: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*bytes) & 0xffff_ffff_ffff
 }
 
 impl Interfaces {
@@ -40,7 +57,23 @@ impl Interfaces {
         for (id, each) in list.iter().enumerate() {
             by_port[each.port.index()][usize::from(each.vlan)] = id as u16;
         }
-        Interfaces { list, by_port }
+        let none = Untagged { mac: NO_MAC, id: InterfaceId(NONE) };
+        let mut untagged = [none; MAX_PORTS];
+        for (id, each) in list.iter().enumerate().filter(|(_, each)| each.vlan == 0) {
+            let mut mac = [0; 8];
+            mac[..6].copy_from_slice(&each.mac);
+            let id = InterfaceId(id as u16);
+            untagged[each.port.index()] = Untagged { mac: mac_word(&mac), id };
+        }
+        Interfaces { list, by_port, untagged }
+    }
+
+    /// The interface of an untagged frame that arrives on `port` and begins with `head`, if that
+    /// names its MAC address: what [`Interfaces::find`] says, and that the frame is for it alone.
+    #[inline(always)]
+    pub fn addressed(&self, port: PortId, head: &[u8; 8]) -> Option<InterfaceId> {
+        let Untagged { mac, id } = *self.untagged.get(port.index())?;
+        (mac_word(head) == mac).then_some(id)
     }
 
     /// The interface of frames that arrive on `port` with this VLAN id (0: untagged).
@@ -68,6 +101,24 @@ impl Interfaces {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn untagged_frames_find_their_interface_by_port_and_address() {
+        let of = |port, vlan, last| Interface {
+            port: PortId(port),
+            vlan,
+            mac: [2, 0, 0, 0, 0, last],
+            twin: true,
+        };
+        let table = Interfaces::new(vec![of(0, 100, 1), of(1, 0, 2), of(1, 100, 2)]);
+        let to = |port, last| table.addressed(PortId(port), &[2, 0, 0, 0, 0, last, 9, 9]);
+
+        assert_eq!(to(1, 2), Some(InterfaceId(1)));
+        assert_eq!(to(1, 1), None, "another station's");
+        assert_eq!(to(0, 1), None, "tagged frames only");
+        assert_eq!(table.addressed(PortId(0), &[0xff; 8]), None, "broadcast");
+        assert_eq!(to(16, 2), None, "no such port");
+    }
 
     #[test]
     fn frames_find_their_interface_by_port_and_vlan() {

@@ -71,12 +71,35 @@ impl NextHop {
         neighbor: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         interface: InterfaceId(0),
     };
+
+    /// What plain packets need of it.
+    fn plain(&self) -> PlainHop {
+        let open = self.state == NextHopState::Resolved && self.vlan == 0;
+        let mut macs = [0; 12];
+        macs[..6].copy_from_slice(&self.dst_mac);
+        macs[6..].copy_from_slice(&self.src_mac);
+        PlainHop { macs, port: self.port, mtu: if open { self.mtu } else { 0 } }
+    }
+}
+
+/// What packets that need nothing but their MAC addresses need of a next hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(16))]
+pub struct PlainHop {
+    /// The neighbour's MAC address and the interface's own, as a frame begins.
+    pub macs: [u8; 12],
+    /// Port of the interface.
+    pub port: PortId,
+    /// Largest IP packet that goes out so; 0 where none does: through a VLAN, or to a neighbour that
+    /// is not known.
+    pub mtu: u16,
 }
 
 /// All next hops of one publication. Entry 0 is [`NextHop::NONE`].
 #[derive(Debug, Clone)]
 pub struct NextHops {
     entries: Vec<NextHop>,
+    plain: Vec<PlainHop>,
     by_target: ByFamily<Targets>,
     any_local: bool,
 }
@@ -99,13 +122,20 @@ impl NextHops {
         assert!(entries.len() <= crate::limits::MAX_NEXT_HOPS, "ids are 16 bits wide");
         let by_target = ByFamily { v4: targets(&entries), v6: targets(&entries) };
         let any_local = entries.iter().any(|hop| hop.state == NextHopState::Local);
-        NextHops { entries, by_target, any_local }
+        let plain = entries.iter().map(NextHop::plain).collect();
+        NextHops { entries, plain, by_target, any_local }
     }
 
     /// The entry, or [`NextHop::NONE`] if this table is older than the id.
     #[inline]
     pub fn get(&self, id: NextHopId) -> &NextHop {
         self.entries.get(id.index()).unwrap_or(&NextHop::NONE)
+    }
+
+    /// The same for plain packets.
+    #[inline]
+    pub fn plain(&self, id: NextHopId) -> &PlainHop {
+        &self.plain[if id.index() < self.plain.len() { id.index() } else { 0 }]
     }
 
     /// The id that stands for a target address.

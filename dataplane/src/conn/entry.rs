@@ -47,6 +47,15 @@ bitflags::bitflags! {
         /// Fullnat: the real server has sent more than its SYN.
         const ANSWERED = 1 << 23;
 
+        /// What tells a plain way: all zero for masq, and for no other method and no helper.
+        const WAY = Self::FWD_MASK.0 | Self::HELPED.0;
+        /// [`ForwardingMethod::Masq`] in [`ConnFlags::WAY`].
+        const MASQ = ForwardingMethod::Masq as u32;
+        /// [`ForwardingMethod::Gatewaying`] in [`ConnFlags::WAY`].
+        const GATEWAYING = ForwardingMethod::Gatewaying as u32;
+        /// What a conn whose replies are looked up has.
+        const ANSWERS = Self::LIVE.0 | Self::REPLIES.0;
+
         const _ = !0;
     }
 }
@@ -193,6 +202,12 @@ impl Conn {
         proto::is_half_open(self.proto, self.state)
     }
 
+    /// Whether it has a record in the side table.
+    #[inline]
+    pub fn has_side(&self) -> bool {
+        self.side != 0
+    }
+
     /// The entry of its second line, if it has one.
     #[inline]
     pub(super) fn second_entry(&self) -> Option<u32> {
@@ -230,34 +245,40 @@ impl Conn {
         self.flags.contains(ConnFlags::LIVE)
     }
 
-    /// Whether `key` is this conn's, in the given direction. Without a branch on it, since the
-    /// direction of the next packet cannot be foretold. `local` gives the local address of an index,
+    /// Whether `key` is this conn's, in the given direction. `local` gives the local address of an index,
     /// for fullnat.
-    #[inline]
+    #[inline(always)]
     pub(super) fn matches(
         &self,
         key: &FlowKey,
         direction: Direction,
         local: impl Fn(u16) -> u32,
     ) -> bool {
-        let out = 0u32.wrapping_sub(u32::from(direction == Direction::Outbound));
-        let choose = |inbound: u32, outbound: u32| inbound ^ ((inbound ^ outbound) & out);
-        let (reply_dst, reply_dport) = match self.lip_index {
-            // Of a tunnel it is no index.
-            index if index != 0 && self.flags.contains(ConnFlags::REPLIES) => {
-                (local(index), self.lport)
+        let reply = (self.rip, self.rport);
+        let (src, dst, needed) = match direction {
+            Direction::Inbound => ((self.cip, self.cport), (self.vip, self.vport), ConnFlags::LIVE),
+            Direction::Outbound if self.lip_index == 0 => {
+                (reply, (self.cip, self.cport), ConnFlags::ANSWERS)
             }
-            _ => (self.cip, self.cport),
+            Direction::Outbound => (reply, (local(self.lip_index), self.lport), ConnFlags::ANSWERS),
         };
-        let src = choose(self.cip, self.rip) ^ key.src;
-        let dst = choose(self.vip, reply_dst) ^ key.dst;
-        let sport = choose(self.cport.into(), self.rport.into()) ^ u32::from(key.sport);
-        let dport = choose(self.vport.into(), reply_dport.into()) ^ u32::from(key.dport);
-        let proto = u32::from(self.proto ^ key.proto);
-        let needed = ConnFlags::LIVE.0 | ConnFlags::REPLIES.0 & out;
-        let flags = (self.flags.0 & (needed | ConnFlags::V6.0)) ^ needed;
-        src | dst | sport | dport | proto | flags == 0
+        let asked = ConnFlags(needed.0 | ConnFlags::V6.0);
+        // In pairs, which are compared as one word where they lie side by side.
+        pair32(src.0, dst.0) == pair32(key.src, key.dst)
+            && pair16(src.1, dst.1) == pair16(key.sport, key.dport)
+            && self.proto == key.proto
+            && self.flags & asked == needed
     }
+}
+
+#[inline(always)]
+fn pair32(low: u32, high: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+#[inline(always)]
+fn pair16(low: u16, high: u16) -> u32 {
+    u32::from(high) << 16 | u32::from(low)
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
+use crate::flow::Direction;
 use std::net::IpAddr;
 
 pub use adopt::AdoptReport;
@@ -59,7 +60,14 @@ impl Candidate {
     /// No idea: [`ConnTable::find`] looks the key up.
     pub const NONE: Candidate = Candidate(index::Reference::NONE);
 
-    /// The conn it points to, for measurements; of [`Candidate::NONE`] one that no table has.
+    /// Which way packets of the key go, if the conn is the key's.
+    #[inline]
+    pub fn direction(self) -> Direction {
+        self.0.direction()
+    }
+
+    /// The conn it points to; of [`Candidate::NONE`] one that no table has.
+    #[inline]
     pub fn conn(self) -> ConnId {
         ConnId(self.0.entry())
     }

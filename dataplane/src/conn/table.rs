@@ -139,11 +139,24 @@ impl ConnTable {
         hash: KeyHash,
         candidate: Candidate,
     ) -> Option<(ConnId, Direction)> {
-        let Candidate(reference) = candidate;
-        if self.is_key_of(reference, key) {
-            return Some((ConnId(reference.entry()), reference.direction()));
+        let direction = candidate.direction();
+        match self.confirm(key, candidate, direction) {
+            Some(_) => Some((candidate.conn(), direction)),
+            None => self.lookup(key, hash),
         }
-        self.lookup(key, hash)
+    }
+
+    /// The candidate, if it is the conn whose packets carry `key` in its direction, which the caller has
+    /// looked at. It may be expired.
+    #[inline(always)]
+    pub fn confirm<A: ConnFamily>(
+        &self,
+        key: &FlowKey<A>,
+        Candidate(reference): Candidate,
+        direction: Direction,
+    ) -> Option<&Conn> {
+        let conn = self.entries.get(reference.entry() as usize)?;
+        A::matches(self.lines(), conn, key, direction).then_some(conn)
     }
 
     /// The conn whose packets carry `key`, and the way they go. It may be expired.

@@ -1,7 +1,6 @@
 //! Packets of a conn that exists: is it still good, track its state, forward.
 
 use super::lane::{Flow, Shape};
-use super::onward::Way;
 use super::partial;
 use super::send::send;
 use super::{Director, FlowFamily, Outbox, announced, attached};
@@ -120,7 +119,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         id: ConnId,
         out: &mut Outbox<P>,
     ) -> Verdict {
-        let way = Way { method: self.conns.get(id).flags.method(), ..self.way_of(id) };
+        let way = self.any_way_of(id);
         if way.method.is_some() {
             if let Err(reason) = self.help_client(packet, flow, &way, id) {
                 return Verdict::Drop(reason);
@@ -225,7 +224,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let conn = self.conns.get(id);
         let (deltas, vport) = ((conn.l3_delta, conn.l4_delta), conn.vport);
         let (_, vip) = self.conns.client_and_vip::<A>(conn);
-        if flow.shape == Shape::Whole {
+        if flow.shape.is_whole() {
             masq::outbound(packet, headers, (vip, vport), deltas);
         } else if !partial::outbound(packet, flow, (vip, vport), deltas) {
             return Verdict::Drop(DropReason::FragmentSctp);

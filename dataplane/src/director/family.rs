@@ -2,8 +2,9 @@
 
 use crate::conn::ConnFamily;
 use crate::forward::icmp_error::ErrorForm;
+use crate::forward::plain::PlainForm;
 
 /// IPv4's `u32` or IPv6's `u128`.
-pub trait FlowFamily: ConnFamily + ErrorForm {}
+pub trait FlowFamily: ConnFamily + ErrorForm + PlainForm {}
 
-impl<A: ConnFamily + ErrorForm> FlowFamily for A {}
+impl<A: ConnFamily + ErrorForm + PlainForm> FlowFamily for A {}

@@ -8,7 +8,8 @@ use crate::interface::Interfaces;
 use crate::io::Packet;
 use crate::limits::WINDOW;
 use crate::parse::{
-    self, Content, FragmentHeaders, Headers, IcmpHeaders, Parsed, Tunnelled, parse_any, parse_plain,
+    self, Content, FragmentHeaders, Headers, IcmpHeaders, Parsed, Tunnelled, parse_any,
+    parse_plain, parse_plain6,
 };
 use crate::punt;
 use crate::verdict::{DropReason, PuntClass, Verdict};
@@ -62,6 +63,9 @@ pub(super) enum Aside {
 /// What of a flow a packet holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
+    /// All headers, where a plain packet has them: untagged TCP or UDP without options or extension
+    /// headers.
+    Plain,
     /// All headers.
     Whole,
     /// A header that ends after the ports: see [`super::cut`].
@@ -72,6 +76,14 @@ pub(super) enum Shape {
     First,
     /// A later one, in which L4 is payload.
     Later,
+}
+
+impl Shape {
+    /// Whether it is a whole packet with all headers.
+    #[inline]
+    pub fn is_whole(self) -> bool {
+        matches!(self, Shape::Plain | Shape::Whole)
+    }
 }
 
 /// A packet of a flow.
@@ -101,13 +113,27 @@ impl Lane {
         interfaces: &Interfaces,
         conns: &ConnTable,
     ) -> Option<Lane> {
-        let headers = parse_plain(packet.bytes())?;
-        let interface = interfaces.find(packet.port(), headers.vlan)?;
-        let ours = destination_class(packet.bytes(), &interfaces.get(interface).mac);
-        (ours == Destination::Ours).then(|| Lane {
-            interface: Some(interface),
-            fate: Fate::Flow(Flow::new(headers, Shape::Whole, conns)),
-        })
+        let frame = packet.bytes();
+        let headers = parse_plain(frame)?;
+        let interface = interfaces.addressed(packet.port(), frame.first_chunk()?)?;
+        let fate = Fate::Flow(Flow::new(headers, Shape::Plain, conns));
+        Some(Lane { interface: Some(interface), fate })
+    }
+
+    /// The same for IPv6, whose flows are asides.
+    #[inline(always)]
+    pub fn plain6<P: Packet>(
+        packet: &P,
+        interfaces: &Interfaces,
+        conns: &ConnTable,
+        asides: &mut ArrayVec<Aside, WINDOW>,
+    ) -> Option<Lane> {
+        let frame = packet.bytes();
+        let headers = parse_plain6(frame)?;
+        let interface = interfaces.addressed(packet.port(), frame.first_chunk()?)?;
+        let fate = Fate::Aside(asides.len() as u8);
+        asides.push(Aside::FlowV6(Flow::new(headers, Shape::Plain, conns)));
+        Some(Lane { interface: Some(interface), fate })
     }
 
     /// Parses any packet and decides what is nobody's flow.

@@ -13,6 +13,7 @@ mod cut;
 mod defence;
 mod existing;
 mod expected;
+mod express;
 mod family;
 mod flush;
 mod fragments;
@@ -59,6 +60,7 @@ use crate::owner::SlotMap;
 use crate::template::{ChildEnd, Sweeper, TemplateStore};
 use crate::time::Tick;
 use crate::verdict::{DropReason, PuntClass, Verdict};
+use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
 use defence::Defence;
 use flush::Flush;
@@ -120,6 +122,8 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     announced_swept: Tick,
     path_mtus: PathMtus,
     icmp_limiter: IcmpLimiter,
+    /// Whether plain packets may take the short way: see [`express`].
+    express: bool,
 }
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
@@ -152,7 +156,14 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             ip_ids: IpIds::new(setup.ip_id),
             path_mtus: PathMtus::new(),
             icmp_limiter,
+            express: true,
         }
+    }
+
+    /// Whether plain packets may take the short way, as they do; without it all go the whole one, which
+    /// changes nothing but speed.
+    pub fn set_express(&mut self, express: bool) {
+        self.express = express;
     }
 
     /// Takes a window through all stages and leaves it empty. The first `handed_in` packets came
@@ -176,17 +187,27 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         self.owner(&mut lanes, handed_in);
         self.lookup(&mut lanes);
         for (mut packet, lane) in window.drain(..).zip(&lanes.lanes) {
-            let verdict = match &lane.fate {
-                Fate::Decided(verdict) => *verdict,
-                Fate::Flow(flow) => self.flow(&mut packet, flow, out),
-                Fate::Aside(at) => {
-                    self.aside(packet, lane, &lanes.asides[usize::from(*at)], out);
-                    continue;
-                }
+            let port = match &lane.fate {
+                Fate::Flow(flow) => self.express(&mut packet, flow),
+                _ => None,
             };
-            self.finish(verdict, packet, lane, out);
+            match port {
+                Some(port) => out.transmit(port, packet),
+                None => self.whole_way(packet, lane, &lanes.asides, out),
+            }
         }
         self.conns.end_window();
+    }
+
+    /// The rest of the stages for one packet, whatever it is.
+    #[inline(never)]
+    fn whole_way(&mut self, mut packet: P, lane: &Lane, asides: &[Aside], out: &mut Outbox<P>) {
+        let verdict = match &lane.fate {
+            Fate::Decided(verdict) => *verdict,
+            Fate::Flow(flow) => self.flow(&mut packet, flow, out),
+            Fate::Aside(at) => return self.aside(packet, lane, &asides[usize::from(*at)], out),
+        };
+        self.finish(verdict, packet, lane, out);
     }
 
     /// Stage 1: headers, flow key and its hash, interface; frames that are nobody's flow are decided here.
@@ -199,11 +220,15 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             // copy it in wider pieces than it was just written in, and wait for those.
             match Lane::plain(packet, &self.interfaces, &self.conns) {
                 Some(lane) => lanes.push(lane),
-                None => {
-                    lanes.push(Lane::any(packet, &self.interfaces, &self.conns, asides));
-                }
+                None => lanes.push(self.parse_aside(packet, asides)),
             }
         }
+    }
+
+    #[inline(never)]
+    fn parse_aside(&self, packet: &P, asides: &mut ArrayVec<Aside, WINDOW>) -> Lane {
+        let plain = Lane::plain6(packet, &self.interfaces, &self.conns, asides);
+        plain.unwrap_or_else(|| Lane::any(packet, &self.interfaces, &self.conns, asides))
     }
 
     /// Stage 2: flows of other workers are decided; for the rest the bucket is on its way.
@@ -213,6 +238,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return lane::leave_to_linux(window);
         }
         let Lanes { lanes, asides } = window;
+        if self.tables.slot_map.workers() == 1 {
+            return self.own_all(lanes, asides);
+        }
         for (place, lane) in lanes.iter_mut().enumerate() {
             let handed_in = place < handed_in;
             let owner = match &mut lane.fate {
@@ -229,6 +257,20 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             };
             if let Some(owner) = owner {
                 lane.fate = Fate::Decided(Verdict::HandOver(owner));
+            }
+        }
+    }
+
+    /// A worker that is alone owns every flow.
+    fn own_all(&self, lanes: &[Lane], asides: &[Aside]) {
+        for lane in lanes {
+            if let Fate::Flow(flow) = &lane.fate {
+                self.conns.prefetch(flow.hash);
+            }
+        }
+        for aside in asides {
+            if let Aside::FlowV6(flow) = aside {
+                self.conns.prefetch(flow.hash);
             }
         }
     }
@@ -272,7 +314,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     #[inline(never)]
     fn aside(&mut self, mut packet: P, lane: &Lane, aside: &Aside, out: &mut Outbox<P>) {
         let verdict = match aside {
-            Aside::FlowV6(flow) => self.flow(&mut packet, flow, out),
+            Aside::FlowV6(flow) => match self.express(&mut packet, flow) {
+                Some(port) => return out.transmit(port, packet),
+                None => self.flow(&mut packet, flow, out),
+            },
             Aside::Related(icmp) => self.related(&mut packet, icmp, out),
             Aside::RelatedV6(icmp) => self.related(&mut packet, icmp, out),
             Aside::Tunnel(icmp, inner) => self.tunnel_related(&mut packet, icmp, inner, out),
@@ -283,7 +328,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// Stages 4 to 7 of one packet: find or schedule, track, forward, next hop.
-    #[inline(always)]
+    #[inline(never)]
     fn flow<A: FlowFamily>(
         &mut self,
         packet: &mut P,

@@ -36,7 +36,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return Verdict::Drop(DropReason::Strayed);
         }
         match flow.shape {
-            Shape::Whole | Shape::First => {}
+            Shape::Plain | Shape::Whole | Shape::First => {}
             Shape::Later => return Verdict::Drop(DropReason::FragmentOrphan),
             Shape::Cut => return Verdict::Drop(DropReason::BadL4Header),
             Shape::Riding => return Verdict::Punt(PuntClass::Rest),

@@ -2,10 +2,10 @@
 
 use crate::address::Address;
 use crate::flow::FlowKey;
-use crate::ids::{DestId, ServiceId, WorkerId};
+use crate::ids::{DestId, NextHopId, ServiceId, WorkerId};
 use crate::nexthop::NextHops;
 use crate::owner::{self, SlotMap};
-use crate::route::Routes;
+use crate::route::{RouteTarget, Routes};
 use crate::sched::Scheduler;
 use crate::service::ServiceTable;
 use std::collections::HashMap;
@@ -51,6 +51,16 @@ impl Tables {
     pub fn owner<A: Address>(&self, key: &FlowKey<A>) -> WorkerId {
         let (address, port) = owner::client_end(key, |key| self.services.is_from_client(key));
         self.slot_map.worker(owner::slot(address, port))
+    }
+
+    /// Where packets to `target` go next, if there is an entry for it.
+    #[inline]
+    pub fn known_hop<A: Address>(&self, target: A) -> Option<NextHopId> {
+        match self.routes.lookup(target)? {
+            RouteTarget::Via(id) => Some(id),
+            RouteTarget::OnLink(_) => self.next_hops.find(target),
+            RouteTarget::Local => None,
+        }
     }
 
     /// Tells the scheduler that this worker's conns on a destination became more, fewer or others.

@@ -42,7 +42,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             // Put together nowhere, it could carry what only the director may say.
             return Verdict::Drop(DropReason::FragmentTold);
         }
-        if !is_tcp || flow.shape != Shape::Whole {
+        if !is_tcp || !flow.shape.is_whole() {
             return self.forward(packet, flow, &way, out);
         }
         let mtu = self.tables.next_hops.get(way.next_hop).mtu;

@@ -26,6 +26,12 @@ pub fn address<P: Packet>(
     address_with_tag(packet, l3, vlan, dst_mac, src_mac)
 }
 
+/// Writes the MAC addresses alone, destination first.
+#[inline(always)]
+pub fn readdress(frame: &mut [u8], macs: &[u8; 12]) {
+    frame[..12].copy_from_slice(macs);
+}
+
 #[inline(always)]
 fn write_macs(frame: &mut [u8], dst_mac: &[u8; 6], src_mac: &[u8; 6]) {
     frame[..12][..6].copy_from_slice(dst_mac);

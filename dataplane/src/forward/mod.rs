@@ -16,6 +16,7 @@ pub mod ipip;
 pub mod link;
 pub mod masq;
 pub mod masq_fragment;
+pub mod plain;
 pub mod sctp;
 pub mod toa;
 pub mod tunnel;

@@ -84,6 +84,32 @@ pub fn next(state: u8, side: Side, tcp_flags: u8, secure: bool) -> u8 {
     row.get(usize::from(state)).copied().unwrap_or(state::CLOSE)
 }
 
+/// Whether a packet with these flags leaves the state as it is, and does not ask for a new conn: what
+/// [`next`] and the SYN flag say, in one look.
+#[inline(always)]
+pub fn stays(state: u8, side: Side, tcp_flags: u8, secure: bool) -> bool {
+    let row = &STAYS[usize::from(secure)][side as usize];
+    let flags = row.get(usize::from(state)).copied().unwrap_or(0);
+    flags >> (tcp_flags & DECISIVE) & 1 != 0
+}
+
+/// By table, side and state: a bit for every combination of [`DECISIVE`] flags for which [`stays`].
+const STAYS: [[[u32; 16]; 4]; 2] = {
+    let mut stays = [[[0; 16]; 4]; 2];
+    let mut at = 0;
+    while at < 2 * 3 * STATES * EVENT.len() {
+        let (secure, rest) = (at / (3 * STATES * EVENT.len()), at % (3 * STATES * EVENT.len()));
+        let (side, rest) = (rest / (STATES * EVENT.len()), rest % (STATES * EVENT.len()));
+        let (state, flags) = (rest / EVENT.len(), rest % EVENT.len());
+        let same = NEXT[secure][side][EVENT[flags] as usize][state] as usize == state;
+        if same && flags as u8 & flags::SYN == 0 {
+            stays[secure][side][state] |= 1 << flags;
+        }
+        at += 1;
+    }
+    stays
+};
+
 /// Whether the state counts as ActiveConn rather than InActConn.
 #[inline]
 pub fn is_active(state: u8) -> bool {

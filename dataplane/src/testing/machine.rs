@@ -46,6 +46,8 @@ pub struct MachineConfig {
     pub buffers: usize,
     /// Secret of the connection tables.
     pub secret: [u64; 2],
+    /// Whether plain packets take the short way: see [`crate::director::Director::set_express`].
+    pub express: bool,
 }
 
 impl MachineConfig {
@@ -61,6 +63,7 @@ impl MachineConfig {
             templates: 1024,
             buffers: 4096,
             secret: [0x5eed, 0xfeed],
+            express: true,
         }
     }
 }
@@ -127,7 +130,9 @@ impl Machine {
                 ip_id: 0,
             };
             let wiring = machine.wire(config, worker, hand_over);
-            machine.workers.push(Worker::new(setup, wiring));
+            let mut made = Worker::new(setup, wiring);
+            made.director_mut().set_express(config.express);
+            machine.workers.push(made);
         }
         machine
     }

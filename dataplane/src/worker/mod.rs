@@ -263,6 +263,11 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
         &self.director
     }
 
+    /// The director, for tests that set it up otherwise.
+    pub fn director_mut(&mut self) -> &mut Director<Q::Packet, L> {
+        &mut self.director
+    }
+
     /// Its shares of the ports, for tests that play the wire.
     pub fn shares_mut(&mut self) -> &mut [PortShare<Q>] {
         &mut self.wiring.shares

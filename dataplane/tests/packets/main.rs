@@ -3,6 +3,7 @@
 
 mod defence;
 mod edges;
+mod express;
 mod forward;
 mod fragment_storm;
 mod fragments;

@@ -234,7 +234,8 @@ impl Rig {
         assert_eq!(self.machine.live_packets() as u64, after.held, "{what}: buffers alive");
     }
 
-    fn dests(&self) -> Vec<(DestId, Moved)> {
+    /// Counters of the first destinations.
+    pub fn dests(&self) -> Vec<(DestId, Moved)> {
         let read = |id| {
             let all = self.machine.counters(0).dest(DestId(id)).read();
             let moved = Moved {

@@ -201,3 +201,16 @@ fn conns_that_begin_in_midstream_reach_the_same_states_and_timeouts() {
     replay(include_str!("../../../tests/golden/fsm_tcp_nat_sloppy.json"), sloppy, 292);
     replay(include_str!("../../../tests/golden/fsm_tcp_nat_nosloppy.json"), NAT, 27);
 }
+
+#[test]
+fn the_one_look_says_what_the_table_and_the_syn_flag_say() {
+    for secure in [false, true] {
+        for side in [Side::Input, Side::Output, Side::InputOnly] {
+            for (state, flags) in (0..=255).flat_map(|state| (0..=255).map(move |f| (state, f))) {
+                let same = next(state, side, flags, secure) == state && flags & flags::SYN == 0;
+                let wanted = same && usize::from(state) < STATES;
+                assert_eq!(stays(state, side, flags, secure), wanted, "{state} {side:?} {flags:x}");
+            }
+        }
+    }
+}
