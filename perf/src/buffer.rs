@@ -7,23 +7,27 @@ use dataplane::limits::WINDOW;
 const HEADROOM: usize = 128;
 const ROOM: usize = 512;
 
-/// One frame in one buffer.
+/// One frame in one buffer, one pointer as a DPDK buffer is.
 #[derive(Debug)]
-pub struct Buffer {
-    room: Box<[u8; ROOM]>,
+pub struct Buffer(Box<Room>);
+
+#[derive(Debug)]
+#[repr(align(64))]
+struct Room {
     start: usize,
     len: usize,
     port: PortId,
+    bytes: [u8; ROOM],
 }
 
 impl Buffer {
     fn new() -> Buffer {
-        Buffer { room: Box::new([0; ROOM]), start: HEADROOM, len: 0, port: PortId(0) }
+        Buffer(Box::new(Room { start: HEADROOM, len: 0, port: PortId(0), bytes: [0; ROOM] }))
     }
 
     #[inline]
     fn fill(&mut self, frame: &[u8]) {
-        (self.start, self.len) = (HEADROOM, frame.len());
+        (self.0.start, self.0.len) = (HEADROOM, frame.len());
         self.bytes_mut().copy_from_slice(frame);
     }
 }
@@ -31,52 +35,52 @@ impl Buffer {
 impl Packet for Buffer {
     #[inline]
     fn bytes(&self) -> &[u8] {
-        &self.room[self.start..self.start + self.len]
+        &self.0.bytes[self.0.start..][..self.0.len]
     }
 
     #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.room[self.start..self.start + self.len]
+        &mut self.0.bytes[self.0.start..][..self.0.len]
     }
 
     #[inline]
     fn grow_front(&mut self, count: usize) -> bool {
-        let fits = count <= self.start;
+        let fits = count <= self.0.start;
         if fits {
-            self.start -= count;
-            self.len += count;
+            self.0.start -= count;
+            self.0.len += count;
         }
         fits
     }
 
     #[inline]
     fn shrink_front(&mut self, count: usize) {
-        self.start += count;
-        self.len -= count;
+        self.0.start += count;
+        self.0.len -= count;
     }
 
     #[inline]
     fn truncate(&mut self, len: usize) {
-        self.len = len;
+        self.0.len = len;
     }
 
     #[inline]
     fn grow_back(&mut self, count: usize) -> bool {
-        let fits = self.start + self.len + count <= ROOM;
+        let fits = self.0.start + self.0.len + count <= ROOM;
         if fits {
-            self.len += count;
+            self.0.len += count;
         }
         fits
     }
 
     #[inline]
     fn port(&self) -> PortId {
-        self.port
+        self.0.port
     }
 
     #[inline]
     fn set_port(&mut self, port: PortId) {
-        self.port = port;
+        self.0.port = port;
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod buffer;
 #[cfg(feature = "dpdk")]
 pub mod eal;
+pub mod one_service;
 pub mod processor;
 pub mod report;
 pub mod site;
