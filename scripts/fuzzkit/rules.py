@@ -49,6 +49,7 @@ class Rules:
         self.rng, self.features = rng, features
         self.services, self.removed = [], []
         self.used = set()  # methods
+        self.routed = set()  # (service's words, number) of servers that ever had another method than gatewaying
         self.methods = [name for name in METHODS if name == "masq" or name in features]
         # Most scenarios keep to one method: conns in all its states say more than many methods.
         self.favourite = rng.choice(self.methods)
@@ -95,7 +96,7 @@ class Rules:
         return f"-s {name}" + (f" -b {','.join(flags)}" if flags else "") + service.kept
 
     def _add_server(self, service, number):
-        method = self.favourite if self.rng.random() < 0.8 else self.rng.choice(self.methods)
+        method = self._method(service, number, self.favourite if self.rng.random() < 0.8 else None)
         port = service.port
         if service.mark or not service.port:
             port = 0
@@ -104,6 +105,16 @@ class Rules:
         service.servers[number] = (port, method)
         self.used.add(method)
         return f"-a {self._server_words(service, number)}"
+
+    def _method(self, service, number, favourite=None):
+        """Not gatewaying after another method: the kernel then sends by a route it has kept, and asks for the VIP's MAC."""
+        method = favourite or self.rng.choice(self.methods)
+        place = (service.words, number)
+        if method == "gatewaying" and place in self.routed:
+            method = "masq"
+        if method != "gatewaying":
+            self.routed.add(place)
+        return method
 
     def _server_words(self, service, number):
         port, method = service.servers[number]
@@ -132,7 +143,7 @@ class Rules:
         if number is not None:
             port, method = service.servers[number]
             if self.rng.random() < 0.1:
-                method = self.rng.choice(self.methods)
+                method = self._method(service, number)
                 service.servers[number] = (port, method)
                 self.used.add(method)
             yield f"-e {self._server_words(service, number)}"

@@ -9,6 +9,7 @@ WEIGHTS = (12, 12, 6, 6, 3, 2, 1, 1, 1, 1, 1, 1)
 TCP_OVERHEAD, UDP_OVERHEAD, MTU = 40, 28, 1500
 # IP options: router alert, no operation, record route, loose source route, a length that lies.
 OPTIONS = ("94040000", "01010101", "0707040000000000", "8307040a00000100", "9409000000000000")
+TUNNELS = {"ipip", "gre"}
 UNREACHABLE, QUENCH, REDIRECT, EXCEEDED, PARAMETER = 3, 4, 5, 11, 12
 CODES = ((UNREACHABLE, 0), (UNREACHABLE, 1), (UNREACHABLE, 3), (UNREACHABLE, 4), (UNREACHABLE, 13), (QUENCH, 0),
          (EXCEEDED, 0), (EXCEEDED, 1), (PARAMETER, 0), (REDIRECT, 1))  # fmt: skip
@@ -136,7 +137,9 @@ class Traffic:
         kind, code = self.rng.choice(CODES)
         rest = self.rng.choice((0, 68, 1300, 1400)) if (kind, code) == (UNREACHABLE, 4) else 0
         port = self.rng.choice("cs")
-        if (kind, code) == (UNREACHABLE, 4) and "ipip" in self.rules.used and "pmtu" not in self.features:
+        tells_mtu = (kind, code) == (UNREACHABLE, 4) and "pmtu" not in self.features
+        parted = self.rules.removed and "parting" not in self.features
+        if self.rules.used & TUNNELS and (tells_mtu or parted):
             port = "c"
         step = {"op": "error", "port": port, "flow": self.rng.choice(self.flows), "icmp": [kind, code, rest]}
         step |= {"server": self.rng.choice(topology.SERVERS), "quoted": self.rng.choice((None, None, 28, 28, 28, 24, 20))}

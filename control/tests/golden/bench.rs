@@ -52,6 +52,9 @@ pub struct Bench {
 /// Room of the connection table: listings show it, and the kernel's had this size.
 const TABLE: usize = 4096;
 
+/// Turns after which workers have also ended what `expire_nodest_conn` ends with a destination.
+const SETTLED: usize = 16;
+
 /// More ids than the rules of any trace take.
 const DESTS: Range<u32> = 0..100;
 
@@ -192,7 +195,7 @@ impl Bench {
             self.state.install(desired, &network::held(), counted).expect("a trace has few rules");
         let generation = table.generation;
         self.machine.post(&Message::Services(Arc::new(table)));
-        self.machine.settle(self.now);
+        (0..SETTLED).for_each(|_| self.machine.settle(self.now));
         assert!(self.machine.has_applied(generation));
         self.state.sweep(|id| self::counted(&self.machine, id));
     }

@@ -13,8 +13,10 @@ const BATCH: u32 = 1024;
 /// How far the worker is with it.
 #[derive(Default)]
 pub(super) struct Flush {
-    /// The table whose removals were looked for last.
+    /// The table whose removals were looked for last, and whether the setting was on in it: what was
+    /// removed before that is left to the next packet of each conn.
     done_for: Generation,
+    was_on: bool,
     /// The next entry to look at, while there is one.
     next: Option<u32>,
     /// Where this worker's share of the templates goes on, while there is more of it.
@@ -26,10 +28,12 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     pub(super) fn flush_removed(&mut self) {
         let services = &self.tables.services;
         if self.flush.done_for != services.generation {
-            let wanted = services.settings.expire_nodest_conn && services.has_removed();
+            let is_on = services.settings.expire_nodest_conn;
+            let wanted = is_on && self.flush.was_on && services.has_removed();
             let share = Cursor::share(self.worker.index(), self.tables.slot_map.workers());
             self.flush = Flush {
                 done_for: services.generation,
+                was_on: is_on,
                 next: wanted.then_some(0),
                 templates: wanted.then_some(share),
             };

@@ -38,7 +38,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         match flow.shape {
             Shape::Plain | Shape::Whole | Shape::First => {}
             Shape::Later => return Verdict::Drop(DropReason::FragmentOrphan),
-            Shape::Cut => return Verdict::Drop(DropReason::BadL4Header),
+            Shape::Cut => return self.too_short(packet, headers, out),
             Shape::Riding => return Verdict::Punt(PuntClass::Rest),
         }
         if let Some(verdict) = self.expected(packet, flow, out) {
@@ -46,7 +46,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
         let opening = self.opening(headers);
         if opening == Opening::Drop {
-            return Verdict::Drop(DropReason::BadL4Header);
+            return self.too_short(packet, headers, out);
         }
         let Some(index) = self.tables.services.lookup(&headers.key) else {
             return self.stray(packet, headers, out);

@@ -41,6 +41,21 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         self.answer(packet, headers, IcmpError::PortUnreachable, own, DropReason::NoConn, out)
     }
 
+    /// A packet of no conn that ends before what tells whether it begins one: dropped where it would
+    /// arrive (`tcp_conn_schedule`, `sctp_conn_schedule`), not where it passes through.
+    #[cold]
+    pub(super) fn too_short<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        headers: &Headers<A>,
+        out: &mut Outbox<P>,
+    ) -> Verdict {
+        match self.hop_to(headers.key.dst) {
+            Some(_) => self.stray(packet, headers, out),
+            None => Verdict::Drop(DropReason::BadL4Header),
+        }
+    }
+
     /// A client's packet whose service has no destination for it: it is told so, unless
     /// `cache_bypass` sends it on to where it was going (`ip_vs_leave`, `ip_vs_core.c`).
     #[cold]

@@ -109,6 +109,7 @@ fn without_any_service_everything_is_linuxs_and_conns_wait_for_theirs() {
 fn with_expire_nodest_conn_a_removed_destinations_conn_ends_with_it() {
     let (mut rig, id) = established(Masq);
     rig.control.settings.expire_nodest_conn = true;
+    rig.publish();
     rig.control.delete_server(KEY, rip(1), 80);
     rig.publish();
     let counts = rig.machine.counters(0).dest(id).read();
@@ -121,9 +122,23 @@ fn with_expire_nodest_conn_a_removed_destinations_conn_ends_with_it() {
 }
 
 #[test]
+fn what_was_removed_before_expire_nodest_conn_was_set_ends_with_its_next_packet() {
+    let (mut rig, id) = established(Masq);
+    rig.control.delete_server(KEY, rip(1), 80);
+    rig.publish();
+    rig.control.settings.expire_nodest_conn = true;
+    rig.publish();
+    let counts = rig.machine.counters(0).dest(id).read();
+    assert_eq!((counts.active, rig.machine.conns(0).len()), (1, 1));
+    let ack = to_vip(ACK);
+    rig.check("ACK", &[(C, &ack)], expect().punts(PuntClass::Rest, C, &ack).dest(id, ENDED));
+}
+
+#[test]
 fn a_packet_before_the_flush_ends_the_conn_too() {
     let (mut rig, id) = established(Gatewaying);
     rig.control.settings.expire_nodest_conn = true;
+    rig.publish();
     rig.control.delete_server(KEY, rip(1), 80);
     rig.publish_quietly();
     let two = rig.id(KEY, rip(2));

@@ -3,6 +3,7 @@
 
 use crate::rig::*;
 use dataplane::address::{Address, Family};
+use dataplane::flow::protocol;
 use dataplane::ids::DestId;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::ForwardingMethod::{Gatewaying, Masq};
@@ -77,6 +78,21 @@ fn a_real_server_is_told_only_where_it_serves_masq() {
         let punted = rig.machine.take_punted();
         assert_eq!(punted.len(), usize::from(!told));
         assert!(punted.iter().all(|(_, class, _)| *class == PuntClass::Rest));
+    }
+}
+
+#[test]
+fn what_ends_too_early_to_begin_a_conn_ends_here_and_is_routed_elsewhere() {
+    // Ports and no more; ports, tag and checksum of SCTP without a chunk.
+    for (proto, len) in [(protocol::TCP, 4), (protocol::UDP, 7), (protocol::SCTP, 12)] {
+        let mut rig = Rig::serving(udp(VIP, 53), Masq, 1);
+        rig.control.route(CLIENT, 32, ROUTER);
+        rig.publish();
+        let cut = vec![0x50; len];
+        let dropped = expect().drops(DropReason::BadL4Header, 1);
+        rig.check("to the VIP", &[(C, &Frame::raw(CLIENT, VIP, proto, &cut))], dropped);
+        let reply = from_server(1, Frame::raw(rip(1), CLIENT, proto, &cut));
+        rig.check("to a client", &[(S, &reply)], expect().punts(PuntClass::Rest, S, &reply));
     }
 }
 
