@@ -7,12 +7,13 @@
 use super::lane::{Flow, Shape};
 use super::onward::Way;
 use super::send::{self, send};
-use super::{Director, FlowFamily, Outbox};
+use super::{Director, FlowFamily, Outbox, attached};
+use crate::app::seq::Record;
 use crate::conn::{ConnId, NewConn};
 use crate::flow::{Direction, FlowKey, protocol};
 use crate::forward::fullnat::{self, Ends};
 use crate::forward::icmp_error::IcmpError;
-use crate::forward::{self, icmp_related};
+use crate::forward::{self, icmp_related, told_quote};
 use crate::io::{Packet, Pool};
 use crate::limits::{LOCAL_PORT_SLOTS, OWNER_SLOTS};
 use crate::local_ports::Wanted;
@@ -206,8 +207,31 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if forward::expires(&icmp_related::as_packet(packet, icmp)) {
             return Verdict::Drop(DropReason::TtlExceeded);
         }
-        fullnat::rewrite_error(packet, icmp, &quoted);
+        let mut icmp = *icmp;
+        self.as_its_sender_knows_it(packet, &mut icmp, id, direction);
+        fullnat::rewrite_error(packet, &icmp, &quoted);
         send(packet, icmp.l3, icmp.ip_len, &hop, &mut self.pool, out)
+    }
+
+    /// Takes from an error's quote what the director told the real server.
+    fn as_its_sender_knows_it<A: FlowFamily>(
+        &self,
+        packet: &mut P,
+        icmp: &mut IcmpHeaders<A>,
+        id: ConnId,
+        direction: Direction,
+    ) {
+        if self.conns.get(id).proto != protocol::TCP {
+            return;
+        }
+        let Record { inbound: shift, memory, .. } = attached::record_of(&self.conns, id);
+        match direction {
+            Direction::Inbound => told_quote::about_reply(packet, icmp, &shift),
+            Direction::Outbound => {
+                let client = self.client_side(id).dst;
+                told_quote::about_request(packet, icmp, client, &shift, memory != 0);
+            }
+        }
     }
 }
 

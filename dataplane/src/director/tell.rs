@@ -5,6 +5,9 @@
 //! the handshake does, until the real server acknowledges it: so it is there before the real server
 //! speaks, and a lost one is repeated with what was lost beside it. The client's later bytes are shifted
 //! by its length ([`crate::app::seq`]).
+//!
+//! A client cannot speak in the director's stead: its own options of that kind are blanked, and what it
+//! sends with its SYN is left out, to be sent again behind the header.
 
 use super::lane::{Flow, Shape};
 use super::onward::Way;
@@ -13,7 +16,7 @@ use crate::app::seq::{self, Record, Shift};
 use crate::app::{edit, proxy};
 use crate::conn::{ConnFlags, ConnId};
 use crate::flow::protocol;
-use crate::forward::{fits, toa};
+use crate::forward::{fits, tcp_options, toa};
 use crate::io::{Packet, Pool};
 use crate::parse::Headers;
 use crate::proto::tcp::state;
@@ -45,6 +48,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if !is_tcp || !flow.shape.is_whole() {
             return self.forward(packet, flow, &way, out);
         }
+        // Whoever the client says that it is, the real server is not to believe it.
+        tcp_options::blank(packet, &flow.headers, toa::KIND);
         let mtu = self.tables.next_hops.get(way.next_hop).mtu;
         let mut told = Flow { headers: flow.headers, ..*flow };
         // A SYN on an established conn is nobody's beginning.
@@ -54,6 +59,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             if !self.prepare_header(packet, &told.headers, id) {
                 self.end(id);
                 return Verdict::Drop(DropReason::TableFull);
+            }
+            if self.client_address(id) != ClientAddress::None {
+                if let Err(refused) = without_data(packet, &mut told.headers) {
+                    return Verdict::Drop(refused.reason());
+                }
             }
         } else if !flow.headers.df || fits(flow.headers.ip_len, mtu) {
             match self.tell(packet, &mut told.headers, id, mtu, out) {
@@ -231,6 +241,20 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         }
         seq::adjust(segment, &Shift::default(), &record.inbound);
     }
+}
+
+/// Takes from a SYN what its client says with it (RFC 7413): it is in front of all that the real server
+/// could be told. A server that has not got it does not acknowledge it, and the client sends it again.
+fn without_data<A: FlowFamily, P: Packet>(
+    packet: &mut P,
+    headers: &mut Headers<A>,
+) -> Result<(), edit::Refused> {
+    tcp_options::blank(packet, headers, tcp_options::FAST_OPEN);
+    let data = edit::payload(packet.bytes(), headers).ok_or(edit::Refused::BadHeader)?;
+    if !data.is_empty() {
+        edit::replace(packet, headers, 0..data.len(), b"")?;
+    }
+    Ok(())
 }
 
 /// Takes a flag out of a TCP header, whose checksum stays as true as it was.

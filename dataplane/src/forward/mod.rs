@@ -18,7 +18,9 @@ pub mod masq;
 pub mod masq_fragment;
 pub mod plain;
 pub mod sctp;
+pub mod tcp_options;
 pub mod toa;
+pub mod told_quote;
 pub mod tunnel;
 
 use crate::io::Packet;

@@ -8,9 +8,10 @@ use crate::io::Packet;
 use crate::parse::Headers;
 use crate::wire::checksum;
 use crate::wire::{be16, put16, tcp};
+use arrayvec::ArrayVec;
 
 /// The option's kind, of those for experiments (RFC 4727 section 7).
-const KIND: u8 = 254;
+pub const KIND: u8 = 254;
 /// Longest TCP header.
 const MAX_HEADER: usize = 60;
 
@@ -22,6 +23,22 @@ pub fn option_len<A: Address>() -> usize {
     }
 }
 
+/// The option about a client's end, host order.
+pub fn option<A: Address>((address, port): (A, u16)) -> ArrayVec<u8, 20> {
+    let mut option = ArrayVec::new();
+    option.extend([KIND, option_len::<A>() as u8]);
+    option.extend(port.to_be_bytes());
+    option.extend(address.bytes());
+    option
+}
+
+/// Whether a TCP segment, of which any part may be there, begins its options with this one.
+pub fn is_in(segment: &[u8], option: &[u8]) -> bool {
+    let end = tcp::MIN_LEN + option.len();
+    let found = segment.get(tcp::MIN_LEN..end).filter(|_| tcp::header_len(segment) >= end);
+    found.is_some_and(|found| found == option)
+}
+
 /// Puts the option with the client's end, host order, in front of the others of a whole TCP segment.
 /// Ethernet padding goes, lengths and checksums follow, `headers.ip_len` is kept up. `false`, and
 /// nothing changed but padding, if the header or the buffer has no room.
@@ -29,7 +46,7 @@ pub fn option_len<A: Address>() -> usize {
 pub fn insert<A: Address, P: Packet>(
     packet: &mut P,
     headers: &mut Headers<A>,
-    (address, port): (A, u16),
+    client: (A, u16),
 ) -> bool {
     let (l4, len) = (usize::from(headers.l4), option_len::<A>());
     let end = usize::from(headers.l3) + usize::from(headers.ip_len);
@@ -42,11 +59,9 @@ pub fn insert<A: Address, P: Packet>(
     let frame = packet.bytes_mut();
     let at = l4 + tcp::MIN_LEN;
     frame.copy_within(at..end, at + len);
-    let option = &mut frame[at..at + len];
-    (option[0], option[1]) = (KIND, len as u8);
-    put16(option, 2, port);
-    option[4..].copy_from_slice(address.bytes().as_ref());
-    let added = checksum::fold(checksum::sum(option));
+    let option = option(client);
+    frame[at..at + len].copy_from_slice(&option);
+    let added = checksum::fold(checksum::sum(&option));
     let segment_len = (end - l4) as u16;
     headers.ip_len = ip_len;
     write_lengths(&mut frame[headers.l3.into()..], headers);

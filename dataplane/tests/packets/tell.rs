@@ -23,6 +23,15 @@ struct Told {
 
 impl Told {
     fn new(how: ClientAddress) -> Told {
+        Told::begun(how, |syn| syn, |syn| syn)
+    }
+
+    /// With a SYN that has something besides, which goes on as it is `left`.
+    fn begun(
+        how: ClientAddress,
+        with: impl Fn(Frame) -> Frame,
+        left: impl Fn(Frame) -> Frame,
+    ) -> Told {
         let mut rig = Rig::new();
         let key = tcp(VIP, 80);
         rig.control.service(key, SchedulerKind::Rr);
@@ -30,11 +39,11 @@ impl Told {
         rig.control.fullnat(key, &[LIP], how);
         rig.publish();
         let syn = Frame::tcp(CLIENT, 4000, VIP, 80).flags(SYN).seq(ISN);
-        rig.machine.feed(C, 0, &syn.build());
+        rig.machine.feed(C, 0, &with(syn).build());
         rig.machine.settle(rig.now);
         let lport = rig.machine.conns(0).next_live(0).expect("a conn").1.lport;
         let mut told = Told { rig, lport };
-        let syn = told.at_server(SYN, ISN, 0, b"");
+        let syn = left(told.at_server(SYN, ISN, 0, b""));
         told.sent("SYN", &[(S, syn)]);
         let reply = told.reply(SYN | ACK, SERVER_ISN, 1, b"");
         told.check("SYN, ACK", (S, reply), &[(C, told.to_client(SYN | ACK, SERVER_ISN, 1, b""))]);
@@ -150,4 +159,87 @@ fn the_option_is_there_until_the_real_server_has_answered() {
     told.check("reply", (S, told.reply(ACK, ack, 6, b"")), &[(C, wanted)]);
     let wanted = told.behind(ACK, 7, ack, b"y");
     told.check("then", (C, told.request(ACK, 7, ack, b"y")), &[(S, wanted)]);
+}
+
+#[test]
+fn a_client_cannot_speak_in_the_directors_stead() {
+    let forged = [1, 254, 8, 0, 80, 8, 8, 8, 8, 1, 1, 1];
+    let ours = [254, 8, 0x0f, 0xa0, 0xac, 0x10, 0, 1];
+    let ack = SERVER_ISN + 1;
+    for how in [Toa, ProxyV1, ClientAddress::None] {
+        let mut told =
+            Told::begun(how, |syn| syn.tcp_options(&forged), |syn| syn.tcp_options(&[1; 12]));
+        let data = match how {
+            ProxyV1 => proxy::v1((CLIENT, 4000), (VIP, 80)).to_vec(),
+            _ => Vec::new(),
+        };
+        let blank = if how == Toa { [&ours[..], &[1; 12]].concat() } else { vec![1; 12] };
+        let wanted = told.behind(ACK, 1, ack, &data).tcp_options(&blank);
+        let came = told.request(ACK, 1, ack, b"").tcp_options(&forged);
+        told.check("forged", (C, came), &[(S, wanted)]);
+        // Where there is no room for the truth, there is none for a lie.
+        let full = [254, 8, 0, 80, 8, 8, 8, 8].repeat(5);
+        let wanted = told.behind(ACK, 1, ack, &data).tcp_options(&[1; 40]);
+        let came = told.request(ACK, 1, ack, b"").tcp_options(&full);
+        told.check("full of lies", (C, came), &[(S, wanted)]);
+    }
+}
+
+#[test]
+fn data_in_a_syn_waits_for_what_the_real_server_is_to_be_told() {
+    let fast_open = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1];
+    let early = |syn: Frame| syn.tcp_options(&fast_open).payload(b"early");
+    let ack = SERVER_ISN + 1;
+    for how in [Toa, ProxyV2] {
+        let mut told = Told::begun(how, early, |syn| syn.tcp_options(&[1; 12]));
+        // The real server has acknowledged the SYN alone, and the client sends its data again.
+        let wanted = match how {
+            ProxyV2 => {
+                let header = proxy::v2((CLIENT, 4000), (VIP, 80));
+                told.behind(ACK, 1, ack, &[&header[..], b"early"].concat())
+            }
+            _ => {
+                let option = [254, 8, 0x0f, 0xa0, 0xac, 0x10, 0, 1];
+                told.behind(ACK, 1, ack, b"early").tcp_options(&option)
+            }
+        };
+        told.check("again", (C, told.request(ACK, 1, ack, b"early")), &[(S, wanted)]);
+    }
+    // Who is told nothing loses nothing.
+    Told::begun(ClientAddress::None, early, early);
+}
+
+#[test]
+fn errors_quote_what_their_receiver_sent() {
+    let header = proxy::v2((CLIENT, 4000), (VIP, 80));
+    let (len, ack) = (header.len() as u32, SERVER_ISN + 1);
+    let mut told = Told::new(ProxyV2);
+    let wanted = told.behind(ACK, 1, ack, &[&header[..], b"GET /"].concat());
+    told.check("data", (C, told.request(ACK, 1, ack, b"GET /")), &[(S, wanted)]);
+    let wanted = told.behind(ACK, 6 + len, ack, b"more");
+    told.check("more", (C, told.request(ACK, 6, ack, b"more")), &[(S, wanted)]);
+    // To the client, about "more", which has other numbers at the real server.
+    let about =
+        |from, to, quoted: &Frame, len| Frame::icmp_error(from, to, 3, 1, &quoted.build(), len);
+    let error = about(rip(1), LIP, &told.behind(ACK, 6 + len, ack, b"more"), 28);
+    let quoted = told.request(ACK, 6, ack, b"more").ttl(63);
+    let wanted = to_client(about(VIP, CLIENT, &quoted, 28).ttl(63));
+    told.check("to the client", (S, from_server(1, error)), &[(C, wanted)]);
+    // To the real server, about a reply that acknowledges "more".
+    let error = about(0x0808_0808, VIP, &told.to_client(ACK, ack, 10, b""), 36);
+    let quoted = told.reply(ACK, ack, 10 + len, b"").ttl(63);
+    let (dst, src) = to_server(1);
+    let wanted = about(LIP, rip(1), &quoted, 36).ttl(63).macs(dst, src);
+    told.check("to the real server", (C, error), &[(S, wanted)]);
+
+    let mut told = Told::new(Toa);
+    let option = [254, 8, 0x0f, 0xa0, 0xac, 0x10, 0, 1];
+    let at_server = told.behind(ACK, 1, ack, b"GET /").tcp_options(&option);
+    told.check("data", (C, told.request(ACK, 1, ack, b"GET /")), &[(S, at_server)]);
+    let at_server = told.behind(ACK, 1, ack, b"GET /").tcp_options(&option).build();
+    let mut quoted = told.request(ACK, 1, ack, b"GET /").ttl(63).build();
+    quoted[50..52].copy_from_slice(&at_server[50..52]);
+    let error = Frame::icmp_error(rip(1), LIP, 3, 1, &at_server, 53);
+    let wanted = to_client(Frame::icmp_error(VIP, CLIENT, 3, 1, &quoted, 45).ttl(63));
+    told.check("without the option", (S, from_server(1, error)), &[(C, wanted)]);
 }
