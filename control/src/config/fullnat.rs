@@ -3,12 +3,12 @@
 use super::error::{ConfigError, Source};
 use super::file;
 use super::value::port_range;
-use crate::rules::{FullnatOptions, MAX_LOCAL_ADDRESSES, VirtualService, words};
+use crate::rules::{FullnatOptions, MAX_LOCAL_ADDRESSES, RuleError, VirtualService, words};
 use dataplane::address::Family;
 use dataplane::flow::protocol;
 use dataplane::limits::OWNER_SLOTS;
 use dataplane::local_ports::PortRange;
-use dataplane::service::{ClientAddress, ForwardingMethod, ServiceKey};
+use dataplane::service::{ClientAddress, ServiceKey};
 use std::net::IpAddr;
 use toml::Spanned;
 
@@ -89,18 +89,18 @@ fn check_client_address(
     Ok(passed)
 }
 
-/// That fullnat servers have local addresses.
+/// That fullnat servers have what they need.
 pub(super) fn check_needed(
     source: &Source,
     file: &Spanned<file::Service>,
     service: &VirtualService,
 ) -> Result<(), ConfigError> {
-    let fullnat = |method| method == ForwardingMethod::Fullnat;
-    let needed = service.real_servers.iter().any(|server| fullnat(server.method));
-    if needed && service.options.fullnat.local_addresses.is_empty() {
-        return Err(source.at(file, "method fullnat needs `local_addresses` of the service"));
-    }
-    Ok(())
+    service.check_fullnat().map_err(|error| match error {
+        RuleError::NoLocalAddress => {
+            source.at(file, "method fullnat needs `local_addresses` of the service")
+        }
+        error => source.at(file, error.to_string()),
+    })
 }
 
 /// That no local address is virtual: replies to it would be clients' packets.

@@ -29,10 +29,12 @@ pub enum RuleError {
     NoLocalAddress,
     /// A client's address that cannot be passed on.
     ClientAddress,
+    /// A fullnat server of an FTP service.
+    FullnatFtp,
 }
 
 impl RuleError {
-    const ALL: [(RuleError, &'static str, i32, &'static str); 12] = [
+    const ALL: [(RuleError, &'static str, i32, &'static str); 13] = [
         (RuleError::ServiceExists, "service_exists", 17, "Service already exists"),
         (RuleError::NoSuchService, "no_such_service", 3, "No such service"),
         (RuleError::ServiceNotDefined, "service_not_defined", 3, "Service not defined"),
@@ -69,6 +71,12 @@ impl RuleError {
             "client_address",
             22,
             "The client's address is passed by TCP and fwmark services with local addresses",
+        ),
+        (
+            RuleError::FullnatFtp,
+            "fullnat_ftp",
+            22,
+            "Fullnat passes no data connections of FTP: the servers of a service on port 21 need masq",
         ),
     ];
 

@@ -1,9 +1,9 @@
 //! Fullnat: the local addresses that a service's real servers answer to, and how they learn who the
 //! client is. Beyond the kernel, which has no such method.
 
-use super::{RuleError, Rules, VirtualService, words};
+use super::{RealServer, RuleError, Rules, VirtualService, words};
 use dataplane::address::Family;
-use dataplane::flow::protocol;
+use dataplane::flow::{port, protocol};
 use dataplane::service::{ClientAddress, ForwardingMethod, ServiceKey};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -46,13 +46,23 @@ impl FullnatOptions {
 }
 
 impl VirtualService {
-    /// Whether its fullnat servers, if it has any, have local addresses.
-    pub(super) fn check_local_addresses(&self) -> Result<(), RuleError> {
-        let needed = |method| method == ForwardingMethod::Fullnat;
-        let needed = self.real_servers.iter().any(|server| needed(server.method));
-        match needed && self.options.fullnat.local_addresses.is_empty() {
-            true => Err(RuleError::NoLocalAddress),
-            false => Ok(()),
+    /// Whether its fullnat servers, if it has any, can be.
+    pub(crate) fn check_fullnat(&self) -> Result<(), RuleError> {
+        let is_fullnat = |server: &RealServer| server.method == ForwardingMethod::Fullnat;
+        if self.real_servers.iter().any(is_fullnat) { self.may_have_fullnat() } else { Ok(()) }
+    }
+
+    /// Whether it can have fullnat servers: they need local addresses, and FTP needs a helper that
+    /// knows of no fullnat.
+    pub(super) fn may_have_fullnat(&self) -> Result<(), RuleError> {
+        if self.options.fullnat.local_addresses.is_empty() {
+            return Err(RuleError::NoLocalAddress);
+        }
+        match self.key {
+            ServiceKey::Address { proto: protocol::TCP, vport: port::FTP, .. } => {
+                Err(RuleError::FullnatFtp)
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -75,7 +85,7 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::super::example::v4;
-    use super::super::{RealServer, RuleChange, ServiceOptions};
+    use super::super::{RuleChange, ServiceOptions};
     use super::*;
     use dataplane::forward::tunnel::Encap;
 
@@ -112,9 +122,11 @@ mod tests {
         let wide: IpAddr = "2001:db8::5".parse().unwrap();
         let edit = RuleChange::EditService { service: web, options: options(&[], none) };
         let other = key(protocol::TCP, 0xc0a8_0105);
-        let cases: [(&[RuleChange], _); 9] = [
+        let ftp = ServiceKey::Address { proto: protocol::TCP, vip: v4(0x0a00_0064), vport: 21 };
+        let cases: [(&[RuleChange], _); 10] = [
             (&[add(web, &[LOCAL], toa), server(web)], None),
             (&[add(web, &[], none), server(web)], Some(RuleError::NoLocalAddress)),
+            (&[add(ftp, &[LOCAL], none), server(ftp)], Some(RuleError::FullnatFtp)),
             (&[add(web, &[LOCAL], none), server(web), edit], Some(RuleError::NoLocalAddress)),
             (&[add(web, &[LOCAL, LOCAL], none)], Some(RuleError::LocalAddress)),
             (&[add(web, &[wide], none)], Some(RuleError::LocalAddress)),

@@ -132,7 +132,7 @@ impl Rules {
                 let edited = self.services.get_mut(service).ok_or(RuleError::NoSuchService)?;
                 options.check(*service)?;
                 let before = std::mem::replace(&mut edited.options, options.clone());
-                let fits = edited.check_local_addresses();
+                let fits = edited.check_fullnat();
                 if fits.is_err() {
                     edited.options = before;
                 }
@@ -211,9 +211,8 @@ impl VirtualService {
         if Family::of(server.rip) != self.key.family() && !tunnels {
             return Err(RuleError::Invalid);
         }
-        let needs_local = server.method == ForwardingMethod::Fullnat;
-        if needs_local && self.options.fullnat.local_addresses.is_empty() {
-            return Err(RuleError::NoLocalAddress);
+        if server.method == ForwardingMethod::Fullnat {
+            self.may_have_fullnat()?;
         }
         const MAX: u32 = i32::MAX as u32;
         let numbers = [server.weight, server.u_threshold, server.l_threshold];
