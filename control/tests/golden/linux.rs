@@ -4,6 +4,8 @@
 use crate::trace::topology::{DIRECTOR, DIRECTOR_V6};
 
 const IP: usize = 14;
+/// RFC 4443 section 3.4.
+const PARAMETER_PROBLEM: u8 = 4;
 
 /// Kinds of them. Whatever fits none of these must come out of the director.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +20,8 @@ pub enum Answer {
     Arp,
     /// The answer to an echo request, from the address that was asked.
     Pong,
-    /// ICMP from the address that was asked: nobody listens on the port or speaks the protocol. To
-    /// TCP Linux answers RST instead.
+    /// ICMP from the address that was asked: nobody listens on the port, speaks the protocol, or can
+    /// put the fragment together. To TCP Linux answers RST instead.
     Unreachable,
 }
 
@@ -59,6 +61,7 @@ impl Answer {
                 Some(Answer::Pong)
             }
             58 if DIRECTOR_V6.contains(&from) => Some(Answer::RouterIcmp),
+            58 if kinds[1].1 == Some(PARAMETER_PROBLEM) && backwards => Some(Answer::Unreachable),
             _ => {
                 let mut expected = sent.to_vec();
                 expected[IP + 7] = expected[IP + 7].wrapping_sub(1);

@@ -79,7 +79,7 @@ fn three_workers_that_share_the_flows_do_as_one_does() {
             traces += 1;
         }
     }
-    assert_eq!(traces, 145);
+    assert_eq!(traces, 147);
 }
 
 #[test]
@@ -217,6 +217,17 @@ fn headers_that_are_cut_or_lie_go_as_the_kernels_do() {
     let mut expected = [0; Answer::COUNT];
     expected[Answer::Routed as usize] = 4;
     assert_eq!(seen.by_linux, expected, "replies that end before their ports");
+}
+
+#[test]
+fn datagrams_without_checksum_and_fragments_that_fit_nowhere_go_as_the_kernels_or_as_a_row_says() {
+    let seen = replay_all(&["nat_tail", "fragments_v6_bad"]);
+    assert_eq!((seen.traces, seen.frames, seen.deliberate), (2, 12 + 17, 7));
+    let mut expected = [0; Answer::COUNT];
+    expected[Answer::RouterIcmp as usize] = 6;
+    expected[Answer::Unreachable as usize] = 1;
+    expected[Answer::Routed as usize] = 1;
+    assert_eq!(seen.by_linux, expected);
 }
 
 #[test]

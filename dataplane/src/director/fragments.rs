@@ -12,7 +12,7 @@ use super::{Director, FlowFamily, Outbox, partial};
 use crate::conn::ConnId;
 use crate::flow::{Direction, FlowKey};
 use crate::forward;
-use crate::fragments::{Fragment, FragmentCache, Taken, home_slot};
+use crate::fragments::{Fragment, FragmentCache, Refusal, Taken, home_slot};
 use crate::ids::{DestId, InterfaceId, WorkerId};
 use crate::io::{Packet, Pool};
 use crate::limits::MAX_HELD_FRAGMENTS_PER_DATAGRAM;
@@ -121,16 +121,33 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let part = Part { packet, headers: *headers, interface: lane.interface };
         match self.fragments.cache.take(&fragment, part, self.now) {
             Taken::Held => {}
+            Taken::Refused(part, Refusal::BadLength) if fragment.is_misfit() => {
+                self.pass_on(part, &fragment, out);
+            }
             Taken::Refused(_, why) => out.tally.drop_one(why.reason()),
             Taken::Later(part, course) => self.take_course(part, course, out),
             Taken::Whole(part) | Taken::First(part) => {
-                let at_home = self.home(&fragment) == self.worker;
-                let course = match part.headers {
-                    AnyFragment::V4(headers) => self.first(part, &headers, at_home, out),
-                    AnyFragment::V6(headers) => self.first(part, &headers, at_home, out),
-                };
+                let course = self.any_first(part, &fragment, out);
                 self.let_go(&fragment, course, out);
             }
+        }
+    }
+
+    fn any_first(&mut self, part: Part<P>, fragment: &Fragment, out: &mut Outbox<P>) -> Course {
+        let at_home = self.home(fragment) == self.worker;
+        match part.headers {
+            AnyFragment::V4(headers) => self.first(part, &headers, at_home, out),
+            AnyFragment::V6(headers) => self.first(part, &headers, at_home, out),
+        }
+    }
+
+    /// A fragment that nobody can put together, to who is to say so: a first one goes the way of its
+    /// flow, without the others; a later one is Linux's.
+    fn pass_on(&mut self, part: Part<P>, fragment: &Fragment, out: &mut Outbox<P>) {
+        if fragment.is_first() {
+            self.any_first(part, fragment, out);
+        } else {
+            self.dispatch(Verdict::Punt(PuntClass::Rest), part, out);
         }
     }
 

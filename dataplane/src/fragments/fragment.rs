@@ -90,6 +90,18 @@ impl Fragment {
         self.start == 0
     }
 
+    /// Whether it is one of IPv6 whose length alone is wrong: others follow, and it is no multiple of
+    /// 8. Its sender is to be told by whoever it is for (RFC 8200 section 4.5), and the kernel lets
+    /// it pass to there (`nf_ct_frag6_gather`).
+    pub fn is_misfit(&self) -> bool {
+        let odd = self.more && self.len % 8 != 0;
+        odd && self.datagram.family == Family::V6 && !self.is_too_long() && !self.is_tiny()
+    }
+
+    fn is_too_long(&self) -> bool {
+        u32::from(self.overhead) + self.end() > u32::from(u16::MAX)
+    }
+
     /// Where the first byte after its data is in the datagram.
     pub(super) fn end(&self) -> u32 {
         u32::from(self.start) + u32::from(self.len)
@@ -100,7 +112,7 @@ impl Fragment {
         if self.len == 0 || self.more && self.len % 8 != 0 {
             return Err(Refusal::BadLength);
         }
-        if u32::from(self.overhead) + self.end() > u32::from(u16::MAX) {
+        if self.is_too_long() {
             return Err(Refusal::TooLong);
         }
         if self.is_tiny() { Err(Refusal::Tiny) } else { Ok(()) }

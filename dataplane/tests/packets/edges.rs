@@ -2,6 +2,7 @@
 
 use crate::rig::*;
 use dataplane::address::{Address, Family};
+use dataplane::flow::protocol;
 use dataplane::forward::tunnel::Encap;
 use dataplane::ids::{DestId, Generation, NextHopId, ServiceId};
 use dataplane::mailbox::Message;
@@ -119,4 +120,30 @@ fn replies_find_their_conn_when_a_mark_rule_covers_the_clients() {
     rig.machine.settle(rig.now);
     let (sent, punted) = (rig.machine.take_sent().len(), rig.machine.take_punted().len());
     assert_eq!((sent, punted), (30, 0), "replies translated, replies given to Linux as they are");
+}
+
+/// The kernel's sum covers what follows, and its receiver drops the datagram (`udp_dnat_handler`).
+#[test]
+fn a_datagram_without_a_checksum_gets_a_true_one_whatever_follows_it() {
+    for tail in [&b""[..], b"x", b"xy", b"trailer!"] {
+        let mut rig = Rig::serving(udp(VIP, 53), Masq, 1);
+        let behind = |frame: Frame| {
+            let l4 = [&frame.build_ip()[20..], tail].concat();
+            move |src, dst| Frame::raw(src, dst, protocol::UDP, &l4)
+        };
+        let query = |dst| Frame::udp(CLIENT, 4000, dst, 53).payload(b"query");
+        let answer = |src| Frame::udp(src, 53, CLIENT, 4000).payload(b"answer");
+        let sent = |rig: &mut Rig, port, frame: Frame| {
+            rig.machine.feed(port, 0, &frame.build());
+            rig.machine.settle(rig.now);
+            rig.machine.take_sent().into_iter().next().expect("a frame").1
+        };
+        let came = behind(query(VIP).no_checksum())(CLIENT, VIP);
+        let (dst, src) = to_server(1);
+        let wanted = behind(query(rip(1)))(CLIENT, rip(1)).ttl(63).macs(dst, src);
+        assert_eq!(sent(&mut rig, C, came), wanted.build(), "{} bytes", tail.len());
+        let came = from_server(1, behind(answer(rip(1)).no_checksum())(rip(1), CLIENT));
+        let wanted = to_client(behind(answer(VIP))(VIP, CLIENT).ttl(63));
+        assert_eq!(sent(&mut rig, S, came), wanted.build(), "{} bytes", tail.len());
+    }
 }

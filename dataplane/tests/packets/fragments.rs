@@ -24,6 +24,11 @@ fn cut(frame: &Frame, (src, dst): (u32, u32), proto: u8, id: u16, most: usize) -
     pieces.map(piece).collect()
 }
 
+const CLIENT_V6: u128 = 0x2001_0db8_00ac << 80 | 1;
+const ROUTER_V6: u128 = 0x2001_0db8_0000 << 80 | 2;
+const VIP_V6: u128 = 0x2001_0db8_0000 << 80 | 0x100;
+const RIP_V6: u128 = 0x2001_0db8_0001 << 80 | 11;
+
 /// A query of 2000 bytes as it comes, or to real server 1 at `port`, in two fragments.
 fn query(to: (u32, u16)) -> [Frame; 2] {
     let whole = Frame::udp(CLIENT, 4000, to.0, to.1).payload(&[0x5a; 2000]);
@@ -293,20 +298,24 @@ fn fragments_with_df_that_fit_pass() {
     rig.check("DF", &[(C, &first), (C, &last)], expected.dest(id, begun(2028, false)));
 }
 
-#[test]
-fn a_first_fragment_of_ipv6_that_is_too_big_is_answered_for_all() {
-    const CLIENT_V6: u128 = 0x2001_0db8_00ac << 80 | 1;
-    const ROUTER_V6: u128 = 0x2001_0db8_0000 << 80 | 2;
-    const VIP_V6: u128 = 0x2001_0db8_0000 << 80 | 0x100;
-    const RIP_V6: u128 = 0x2001_0db8_0001 << 80 | 11;
+/// A service of IPv6 on a real server at this port, by masq.
+fn v6(rport: u16) -> Rig {
     let mut rig = Rig::new();
     rig.control.neighbor(ROUTER_V6, InterfaceId(0), MAC_CLIENT);
     rig.control.neighbor(RIP_V6, InterfaceId(1), mac(1));
     rig.control.route(CLIENT_V6, 64, ROUTER_V6);
-    rig.control.hop(RIP_V6).mtu = 1400;
     let key = udp(VIP_V6, 53);
     rig.control.service(key, SchedulerKind::Rr);
-    rig.control.server(key, Server::new(RIP_V6, 53, Masq));
+    rig.control.server(key, Server::new(RIP_V6, rport, Masq));
+    rig.publish();
+    rig
+}
+
+#[test]
+fn a_first_fragment_of_ipv6_that_is_too_big_is_answered_for_all() {
+    let mut rig = v6(53);
+    rig.control.hop(RIP_V6).mtu = 1400;
+    let key = udp(VIP_V6, 53);
     rig.publish();
     let id = rig.control.dest_id(key, RIP_V6, 53);
     let data =
@@ -320,4 +329,31 @@ fn a_first_fragment_of_ipv6_that_is_too_big_is_answered_for_all() {
     let expected = expect().sends(C, &to_client(error)).makes(1).drops(DropReason::FragNeeded, 2);
     let counted = begun(40 + data.len() as i64, false);
     rig.check("1488 bytes", &[(C, &last), (C, &first)], expected.dest(id, counted));
+}
+
+/// As the kernel's trace `fragments_v6_bad` has it.
+#[test]
+fn an_ipv6_fragment_of_an_odd_length_goes_alone_to_who_is_to_refuse_it() {
+    let mut rig = v6(5353);
+    let id = rig.control.dest_id(udp(VIP_V6, 53), RIP_V6, 5353);
+    let whole = |dst, dport| {
+        let whole = Frame::udp6(CLIENT_V6, 4000, dst, dport).payload(&[0x5a; 2000]);
+        whole.build_ip()[40..].to_vec()
+    };
+    let piece = |dst, dport, at: usize, to: usize, more| {
+        let piece = Frame::raw6(CLIENT_V6, dst, protocol::UDP, &whole(dst, dport)[at..to]);
+        piece.fragment6(9, at as u16, more)
+    };
+    let first = piece(VIP_V6, 53, 0, 1445, true);
+    let to_first = forwarded(piece(RIP_V6, 5353, 0, 1445, true));
+    let expected = expect().sends(S, &to_first).dest(id, begun(1485, false));
+    rig.check("first", &[(C, &first)], expected);
+    let later = piece(VIP_V6, 53, 1448, 1549, true);
+    rig.check("later", &[(C, &later)], expect().punts(PuntClass::Rest, C, &later));
+    let last = piece(VIP_V6, 53, 1448, 2008, false);
+    let expected = expect().drops(DropReason::FragmentBadLength, 1);
+    rig.check("what is left of it", &[(C, &last)], expected);
+    let tiny = piece(VIP_V6, 53, 0, 7, true);
+    let expected = expect().drops(DropReason::FragmentBadLength, 1);
+    rig.check("without ports", &[(C, &tiny)], expected);
 }
