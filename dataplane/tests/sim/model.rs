@@ -5,7 +5,7 @@ use super::net;
 use super::segment::{Leaving, Segment, normal};
 use dataplane::address::Address;
 use dataplane::flow::{FlowKey, protocol};
-use dataplane::ids::{DestId, PortId};
+use dataplane::ids::{DestId, Generation, PortId};
 use dataplane::nexthop::{NextHop, NextHopState};
 use dataplane::proto::{self, tcp};
 use dataplane::service::ForwardingMethod::{Fullnat, Gatewaying, Ipip, Masq};
@@ -60,6 +60,8 @@ struct Held {
 #[derive(Default)]
 pub struct Model {
     pub conns: HashMap<FlowKey, Entry>,
+    /// The last table that workers took, and `expire_nodest_conn` in it.
+    seen: (Generation, bool),
     replies: HashMap<FlowKey, FlowKey>,
     held: Vec<Held>,
     pub work: HashMap<DestId, Work>,
@@ -113,9 +115,12 @@ impl Model {
         over.iter().for_each(|key| self.end(key));
     }
 
-    /// With `expire_nodest_conn` the conns of removed destinations end with these.
+    /// With `expire_nodest_conn` the conns of removed destinations end with these, once workers have
+    /// taken a table in which it was on already.
     pub fn flush(&mut self, control: &Control) {
-        if !control.settings.expire_nodest_conn {
+        let seen = (control.generation(), control.settings.expire_nodest_conn);
+        let (before, was_on) = std::mem::replace(&mut self.seen, seen);
+        if before == seen.0 || !seen.1 || !was_on {
             return;
         }
         let is_gone = |conn: &Entry| {
