@@ -13,6 +13,7 @@ use perf::report::Round;
 use perf::site::{Done, Plan, Site, VIP, drive};
 use perf::synthetic::{Synthetic, Walk, client};
 use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,8 +25,9 @@ const STEP: usize = 1 << 14;
 /// Turns without a packet after which nothing is under way.
 const SETTLED: usize = 64;
 
-/// Of all packets, so few may be dropped because the other worker did not have its core.
-const TOLERABLE: f64 = 0.001;
+/// The load knows no mercy: a worker that is without its core for a tenth of a millisecond finds its
+/// ring full. So large a share of the packets may be lost to that, and only what is sent counts.
+const TOLERABLE: f64 = 0.02;
 
 /// What a worker did in a period.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,7 +72,8 @@ pub fn run(options: &Options) -> Outcome {
     let mut pairs: Vec<Pair> = pair.into_iter().zip(walks).map(joined).collect();
     let (single, second, first) = (single.remove(0), pairs.remove(1), pairs.remove(0));
     let (meeting, told) = (Barrier::new(2), Mutex::new([Period::default(); 2]));
-    let turns = |core| Turns::begin(&devices.eal, core, &meeting, &told);
+    let in_step = InStep::default();
+    let turns = |core| Turns::begin(&devices.eal, core, (&meeting, &in_step), &told);
     let single = (single, site.counters[0].clone());
     thread::scope(|scope| {
         let other = scope.spawn(|| match turns(options.control) {
@@ -114,6 +117,7 @@ fn walks(parts: &[Vec<(u32, u16)>; 2]) -> Vec<(Walk, Walk)> {
 /// One of the two threads, and how they meet.
 struct Turns<'a> {
     meeting: &'a Barrier,
+    in_step: &'a InStep,
     /// What each worker of a pair did in the period that has just ended.
     told: &'a Mutex<[Period; 2]>,
     calibration: Calibration,
@@ -125,7 +129,7 @@ impl<'a> Turns<'a> {
     fn begin(
         eal: &Eal,
         core: usize,
-        meeting: &'a Barrier,
+        (meeting, in_step): (&'a Barrier, &'a InStep),
         told: &'a Mutex<[Period; 2]>,
     ) -> Result<Turns<'a>, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
@@ -134,7 +138,7 @@ impl<'a> Turns<'a> {
         let unknown = LcoreThread::number().is_none();
         let thread = unknown.then(|| LcoreThread::register(eal).map_err(|error| text(&error)));
         let thread = thread.transpose()?;
-        Ok(Turns { meeting, told, calibration: Calibration::new(), _thread: thread })
+        Ok(Turns { meeting, in_step, told, calibration: Calibration::new(), _thread: thread })
     }
 
     /// The first thread: the worker that is alone, and the first of the pair. Prints.
@@ -181,6 +185,8 @@ impl<'a> Turns<'a> {
         let walk = if mixed { &mut pair.mixed } else { &mut pair.own };
         mem::swap(walk, &mut queue(&mut pair.worker).source);
         self.meeting.wait();
+        // From a sleep they would come back one after the other.
+        self.in_step.wait();
         let done = for_a_period(&mut pair.worker, &pair.counters);
         self.told.lock().expect("no thread panics with it")[place] = done;
         self.settle(&mut pair.worker);
@@ -188,16 +194,38 @@ impl<'a> Turns<'a> {
         mem::swap(walk, &mut queue(&mut pair.worker).source);
     }
 
-    /// Receives nothing new until both have nothing left from each other.
+    /// Receives nothing new until neither has anything left from the other.
     fn settle(&self, worker: &mut SyntheticWorker<Walk>) {
         queue(worker).is_closed = true;
-        self.meeting.wait();
-        let mut idle = 0;
-        while idle < SETTLED {
+        let (place, mut idle) = (self.in_step.arrive(), 0);
+        while idle < SETTLED || !self.in_step.is_full(place) {
             idle = if worker.turn(processor::now()) == 0 { idle + 1 } else { 0 };
         }
         self.meeting.wait();
         queue(worker).is_closed = false;
+    }
+}
+
+/// Where two threads wait for each other without sleeping, as often as they like.
+#[derive(Debug, Default)]
+struct InStep(AtomicUsize);
+
+impl InStep {
+    /// Says that one is here; returns its place.
+    fn arrive(&self) -> usize {
+        self.0.fetch_add(1, SeqCst)
+    }
+
+    /// Whether the other one of the place's two is here, too.
+    fn is_full(&self, place: usize) -> bool {
+        self.0.load(SeqCst) > place | 1
+    }
+
+    fn wait(&self) {
+        let place = self.arrive();
+        while !self.is_full(place) {
+            std::hint::spin_loop();
+        }
     }
 }
 
@@ -222,10 +250,15 @@ fn round(alone: Period, both: [Period; 2], quiet: bool) -> Round {
     let [first, second] = both.map(mpps);
     let dropped: u64 = both.iter().map(|period| period.dropped).sum();
     let sent: usize = both.iter().map(|period| period.done.packets).sum();
-    let lost = match dropped as f64 > sent as f64 * TOLERABLE {
+    let share = dropped as f64 / (sent as f64 + dropped as f64);
+    let lost = match share > TOLERABLE {
         true => format!("{dropped} dropped, {sent} sent"),
         false => String::new(),
     };
-    let extra = format!("{:.2} Mpps alone, {first:.2} + {second:.2}", mpps(alone));
+    let extra = format!(
+        "{:.2} Mpps alone, {first:.2} + {second:.2}, {:.2} % dropped",
+        mpps(alone),
+        share * 100.0
+    );
     Round { value: (first + second) / mpps(alone), quiet, lost, extra, ..Round::default() }
 }
