@@ -41,9 +41,9 @@ def complement(total):
 class Maker:
     """Makes the frames of one protocol and address family that come in at the appliance's `port` from one station."""
 
-    def __init__(self, protocol, flags=ACK, port=0, family=4, source=SOURCE_MAC):
+    def __init__(self, protocol, flags=ACK, port=0, family=4, source=SOURCE_MAC, least=LEAST):
         header = {4: 20, 6: 40}[family]
-        self.length = max(LEAST - 14, header + {UDP: 8, TCP: 20}[protocol])
+        self.length = max(least - 14, header + {UDP: 8, TCP: 20}[protocol])
         payload = self.length - header
         self._address = struct.Struct("!I").pack if family == 4 else lambda address: address.to_bytes(16, "big")
         self._head, self._tail = _transport(protocol, flags, payload)
@@ -80,9 +80,9 @@ def _transport(protocol, flags, payload):
     return struct.pack("!IIBBH", *sequence, 0x50, flags, 65535), bytes(2 + payload - 20)
 
 
-def to_vip(clients, protocol, flags=ACK, port=0, family=4):
-    """A frame from each client to the VIP."""
-    maker = Maker(protocol, flags, port, family)
+def to_vip(clients, protocol, flags=ACK, port=0, family=4, least=LEAST):
+    """A frame from each client to the VIP, of `least` bytes at least."""
+    maker = Maker(protocol, flags, port, family, least=least)
     first, vip = (CLIENTS, VIP) if family == 4 else (CLIENTS6, VIP6)
     for number, sport in clients:
         yield maker.frame((first + number, sport), (vip, VPORT))

@@ -28,10 +28,17 @@ class Telemetry:
         self._socket.connect(f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2")
         self._socket.recv(4096)
 
+    def _ask(self, what, port):
+        self._socket.send(f"{what},{port}".encode())
+        return json.loads(self._socket.recv(65536))[what]
+
     def port(self, port=0):
         """The counters of a port."""
-        self._socket.send(f"/ethdev/stats,{port}".encode())
-        return json.loads(self._socket.recv(65536))["/ethdev/stats"]
+        return self._ask("/ethdev/stats", port)
+
+    def has_link(self, port):
+        """Whether a port's other end is there."""
+        return self._ask("/ethdev/link_status", port)["status"] == "UP"
 
     def close(self):
         """Ends the connection."""
@@ -65,7 +72,7 @@ class Worker:
         self._telemetry = Telemetry(prefix)
         self._task = task(pid, name)
         self.core = min(os.sched_getaffinity(int(self._task.name)))
-        os.setpriority(os.PRIO_PROCESS, int(self._task.name), -20)
+        favour(self._task)
 
     def read(self):
         """All totals of this moment."""
@@ -112,6 +119,16 @@ def task(pid, name):
         if name in (each / "comm").read_text(encoding="utf-8"):
             return each
     raise RigError(f"process {pid} has no thread named {name}")
+
+
+def favour(thread):
+    """Puts a thread before all others on its core."""
+    os.setpriority(os.PRIO_PROCESS, int(thread.name), -20)
+
+
+def waited_ns(thread):
+    """How long a thread has waited for a core since its start."""
+    return int((thread / "schedstat").read_text(encoding="ascii").split()[1])
 
 
 class Calibration:

@@ -26,7 +26,7 @@ class Settings:
 
     method: str
     protocol: str
-    load: Path
+    load: Path | None
     warm: Path | None
     prefix: str
     cores: tuple[int, int]
@@ -36,6 +36,8 @@ class Settings:
     hold: bool
     family: int = 4
     endless: bool = True
+    # Where the load comes from instead of a capture.
+    device: str | None = None
 
 
 def configuration(settings, where):
@@ -50,7 +52,7 @@ def configuration(settings, where):
         f'[daemon]\nsocket = "{where}/sluice.sock"\nlog = "warn"',
         f'[workers]\ncores = [{worker}]\ncontrol_core = {control}\nidle = "spin"\nbegin = "{begin}"',
         f"[table]\nconnections = {CONNECTIONS}\nbuffers = {settings.buffers}",
-        _port("load", f"net_pcap0,rx_pcap={settings.load},infinite_rx={int(settings.endless)}", network["own"]),
+        _port("load", settings.device or _capture(settings), network["own"]),
         f'[[route]]\nprefix = "{network["default"]}"\nvia = "{gateway}"',
         _neighbor(gateway, frames.SOURCE_MAC),
     ]
@@ -78,6 +80,10 @@ def _service(settings):
 
 def _server(settings, number):
     return ipaddress.ip_address((frames.SERVERS if settings.family == 4 else frames.SERVERS6) + number)
+
+
+def _capture(settings):
+    return f"net_pcap0,rx_pcap={settings.load},infinite_rx={int(settings.endless)}"
 
 
 def _port(name, device, addresses):
