@@ -1,15 +1,14 @@
 //! Fuzzing of the readers of FTP control connections and SIP messages: seeded mutations of kept
-//! texts, each answer checked by naive means.
-//!
-//! `FUZZ_SECONDS` (1) is how long, `FUZZ_SEED` (1) where to start; both are printed, and so is the
-//! text of a failing run.
+//! texts, each answer checked by naive means. How: `common/fuzz/text.rs`.
+
+#[path = "common/fuzz/text.rs"]
+mod text;
 
 use dataplane::address::Family;
 use dataplane::app::ftp::{self, Answer, Command, Found, Mode};
 use dataplane::app::sip;
-use dataplane::testing::Rng;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, Instant};
+use text::fuzz;
 
 const FTP: [&str; 14] = [
     "PASV\r\n",
@@ -42,53 +41,9 @@ const PIECES: [&str; 20] = [
     "i", "Call-ID:", "PASV\r\n", "227 (",
 ];
 
-fn mutated(rng: &mut Rng, texts: &[&str]) -> Vec<u8> {
-    let mut text = texts[rng.below(texts.len())].as_bytes().to_vec();
-    for _ in 0..rng.below(4) {
-        let at = rng.below(text.len() + 1);
-        let end = (at + rng.below(6)).min(text.len());
-        let piece = PIECES[rng.below(PIECES.len())].bytes();
-        match rng.below(6) {
-            0 => text.truncate(at),
-            1 => drop(text.drain(at..end)),
-            2 => drop(text.splice(at..end, piece)),
-            3 => drop(text.splice(at..at, piece)),
-            4 if at < text.len() => text[at] = rng.next() as u8,
-            _ => {
-                let other = texts[rng.below(texts.len())].as_bytes();
-                text.truncate(at);
-                text.extend(&other[rng.below(other.len())..]);
-            }
-        }
-    }
-    text
-}
-
-fn fuzz(texts: &[&str], mut check: impl FnMut(&mut Rng, &[u8]) -> bool) {
-    let setting =
-        |name: &str| std::env::var(name).map_or(1, |text| text.parse::<u64>().expect("a number"));
-    let (seed, seconds) = (setting("FUZZ_SEED"), setting("FUZZ_SECONDS"));
-    println!("FUZZ_SEED={seed}");
-    let (mut rng, start) = (Rng::new(seed), Instant::now());
-    let (mut runs, mut found) = (0u64, 0u64);
-    while start.elapsed() < Duration::from_secs(seconds) {
-        for _ in 0..256 {
-            let text = mutated(&mut rng, texts);
-            let run = std::panic::AssertUnwindSafe(|| check(&mut rng, &text));
-            let has = std::panic::catch_unwind(run).unwrap_or_else(|cause| {
-                eprintln!("the text: {}", text.escape_ascii());
-                std::panic::resume_unwind(cause)
-            });
-            (runs, found) = (runs + 1, found + u64::from(has));
-        }
-    }
-    println!("{runs} texts, something found in {found}");
-    assert!(found * 20 > runs && found < runs, "{found} of {runs} tell nothing");
-}
-
 #[test]
 fn places_are_what_their_text_says_and_are_replaced_alone() {
-    fuzz(&FTP, |rng, text| {
+    fuzz(&FTP, &PIECES, |rng, text| {
         let v6 = rng.one_in(3);
         let mode = [Mode::Active, Mode::Passive, Mode::ExtendedPassive][rng.below(3)];
         let (server, vip): (IpAddr, IpAddr) = match v6 {
@@ -148,7 +103,7 @@ fn check_replaced(text: &[u8], found: &Found, mode: Mode, server: IpAddr, vip: I
 
 #[test]
 fn call_ids_are_those_that_a_naive_reader_finds() {
-    fuzz(&SIP, |_, text| {
+    fuzz(&SIP, &PIECES, |_, text| {
         let found = sip::call_id(text);
         assert_eq!(found, naive_call_id(text).as_deref());
         found.is_some()

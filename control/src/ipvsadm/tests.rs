@@ -1,6 +1,7 @@
 //! ipvsadm's texts and statuses, against a director without a data path.
 
 mod fullnat;
+mod fuzz;
 
 use super::*;
 use crate::api::fake::FakeDirector;

@@ -3,17 +3,13 @@
 
 use crate::rig::*;
 use dataplane::flow::protocol;
-use dataplane::ids::{InterfaceId, PortId};
+use dataplane::ids::PortId;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::ForwardingMethod::{Gatewaying, Ipip, Masq};
 use dataplane::testing::control::{Server, udp};
 use dataplane::testing::{Frame, MAC_CLIENT, MAC_DIRECTOR, Rng};
 use std::collections::{BTreeMap, BTreeSet};
 
-const CLIENT_V6: u128 = 0x2001_0db8_00ac << 80 | 1;
-const ROUTER_V6: u128 = 0x2001_0db8_0000 << 80 | 2;
-const VIP_V6: u128 = 0x2001_0db8_0000 << 80 | 0x100;
-const RIP_V6: u128 = 0x2001_0db8_0001 << 80 | 11;
 const VIPS: [u32; 3] = [VIP, VIP + 1, VIP + 2];
 const RPORT: u16 = 5353;
 /// Datagrams at a time, and fragments of each at most: together less than may wait between two
@@ -107,9 +103,7 @@ fn rig(workers: usize, window: usize) -> Rig {
         (config.workers, config.window) = (workers, window);
         config.queues = vec![workers; 2];
     });
-    rig.control.neighbor(ROUTER_V6, InterfaceId(0), MAC_CLIENT);
-    rig.control.neighbor(RIP_V6, InterfaceId(1), mac(1));
-    rig.control.route(CLIENT_V6, 64, ROUTER_V6);
+    rig.speak_v6();
     for (vip, method) in VIPS.into_iter().zip([Masq, Gatewaying, Ipip]) {
         let rport = if method == Masq { RPORT } else { 53 };
         rig.control.service(udp(vip, 53), SchedulerKind::Rr);

@@ -3,12 +3,12 @@
 use crate::rig::*;
 use dataplane::address::Address;
 use dataplane::flow::protocol;
-use dataplane::ids::{InterfaceId, PortId};
+use dataplane::ids::PortId;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::ForwardingMethod::{self, Gatewaying, Masq};
 use dataplane::service::ServiceKey;
+use dataplane::testing::Frame;
 use dataplane::testing::control::{Server, tcp, udp};
-use dataplane::testing::{Frame, MAC_CLIENT};
 use dataplane::verdict::{DropReason, PuntClass};
 use dataplane::wire::tcp::flags::{ACK, RST};
 
@@ -23,11 +23,6 @@ fn cut(frame: &Frame, (src, dst): (u32, u32), proto: u8, id: u16, most: usize) -
     };
     pieces.map(piece).collect()
 }
-
-const CLIENT_V6: u128 = 0x2001_0db8_00ac << 80 | 1;
-const ROUTER_V6: u128 = 0x2001_0db8_0000 << 80 | 2;
-const VIP_V6: u128 = 0x2001_0db8_0000 << 80 | 0x100;
-const RIP_V6: u128 = 0x2001_0db8_0001 << 80 | 11;
 
 /// A query of 2000 bytes as it comes, or to real server 1 at `port`, in two fragments.
 fn query(to: (u32, u16)) -> [Frame; 2] {
@@ -301,9 +296,7 @@ fn fragments_with_df_that_fit_pass() {
 /// A service of IPv6 on a real server at this port, by masq.
 fn v6(rport: u16) -> Rig {
     let mut rig = Rig::new();
-    rig.control.neighbor(ROUTER_V6, InterfaceId(0), MAC_CLIENT);
-    rig.control.neighbor(RIP_V6, InterfaceId(1), mac(1));
-    rig.control.route(CLIENT_V6, 64, ROUTER_V6);
+    rig.speak_v6();
     let key = udp(VIP_V6, 53);
     rig.control.service(key, SchedulerKind::Rr);
     rig.control.server(key, Server::new(RIP_V6, rport, Masq));

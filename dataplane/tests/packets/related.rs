@@ -3,13 +3,13 @@
 use crate::rig::*;
 use dataplane::address::Address;
 use dataplane::flow::protocol::{TCP, UDP};
-use dataplane::ids::{DestId, InterfaceId, PortId};
+use dataplane::ids::{DestId, PortId};
 use dataplane::nexthop::NextHopState;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::ForwardingMethod::{self, Gatewaying, Ipip, Masq};
 use dataplane::service::ServiceKey;
 use dataplane::testing::control::{Server, tcp, udp};
-use dataplane::testing::{Frame, MAC_CLIENT, Rng};
+use dataplane::testing::{Frame, Rng};
 use dataplane::verdict::{DropReason, PuntClass};
 use dataplane::wire::tcp::flags::{ACK, SYN};
 
@@ -75,14 +75,8 @@ fn check_untouched(
 /// RFC 4443 keeps errors below 1280 bytes; an attacker does not.
 #[test]
 fn an_icmpv6_error_too_large_for_the_servers_link_is_dropped_and_never_cut() {
-    const CLIENT_V6: u128 = 0x2001_0db8_00ac << 80 | 1;
-    const ROUTER_V6: u128 = 0x2001_0db8_0000 << 80 | 2;
-    const VIP_V6: u128 = 0x2001_0db8_0000 << 80 | 0x100;
-    const RIP_V6: u128 = 0x2001_0db8_0001 << 80 | 11;
     let mut rig = Rig::new();
-    rig.control.neighbor(ROUTER_V6, InterfaceId(0), MAC_CLIENT);
-    rig.control.neighbor(RIP_V6, InterfaceId(1), mac(1));
-    rig.control.route(CLIENT_V6, 64, ROUTER_V6);
+    rig.speak_v6();
     rig.control.hop(RIP_V6).mtu = 1400;
     rig.control.service(udp(VIP_V6, 53), SchedulerKind::Rr);
     rig.control.server(udp(VIP_V6, 53), Server::new(RIP_V6, 53, Masq));

@@ -33,6 +33,12 @@ pub const TAGGED_ROUTER: u32 = 0x0a01_0002;
 /// A real server behind the tagged interface.
 pub const TAGGED_RIP: u32 = 0xc0a8_020b;
 
+/// The same of IPv6, with real server 1, for a rig that [`Rig::speak_v6`] was called on.
+pub const CLIENT_V6: u128 = 0x2001_0db8_00ac << 80 | 1;
+pub const VIP_V6: u128 = 0x2001_0db8_0000 << 80 | 0x100;
+pub const ROUTER_V6: u128 = 0x2001_0db8_0000 << 80 | 2;
+pub const RIP_V6: u128 = 0x2001_0db8_0001 << 80 | 11;
+
 /// Real server `n`'s address.
 pub fn rip(n: u8) -> u32 {
     0xc0a8_010a + u32::from(n)
@@ -159,6 +165,13 @@ impl Rig {
     pub fn restarted(self) -> Rig {
         let machine = Machine::with_tables(&self.config, self.machine.into_tables());
         Rig { machine, ..self }
+    }
+
+    /// Adds IPv6's neighbours and the way to its client.
+    pub fn speak_v6(&mut self) {
+        self.control.neighbor(ROUTER_V6, InterfaceId(0), MAC_CLIENT);
+        self.control.neighbor(RIP_V6, InterfaceId(1), mac(1));
+        self.control.route(CLIENT_V6, 64, ROUTER_V6);
     }
 
     /// A rig with one service, rr, on real servers 1 to `servers`, ports as the service's.

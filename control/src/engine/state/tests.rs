@@ -133,18 +133,6 @@ fn a_higher_upper_threshold_ends_an_overload_and_others_do_not() {
 }
 
 #[test]
-#[ignore = "a measurement: run with --release --nocapture"]
-fn compiling_all_destinations_takes() {
-    let desired = Desired::default().changed(&many(MAX_DESTS - 1), false).expect("it can be");
-    let mut state = State::default();
-    for what in ["all new", "unchanged"] {
-        let begun = std::time::Instant::now();
-        state.install(desired.clone(), &HashMap::new(), nothing).expect("room");
-        println!("{} destinations, {what}: {:?}", MAX_DESTS - 1, begun.elapsed());
-    }
-}
-
-#[test]
 fn workers_get_persistence_in_ticks_with_every_address_by_itself() {
     let persistence = Some(Persistence { timeout: 60, mask: None });
     let engine = Some(Engine::Sip);
