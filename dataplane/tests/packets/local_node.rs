@@ -395,3 +395,34 @@ fn ftp_of_the_directors_own_is_helped() {
     let active = |src| to_client(Frame::tcp(src, 20, CLIENT, 25605));
     assert_eq!(linux_sends(&mut rig, 0, &[&active(OWN)]), [(C, active(VIP).build())], "active");
 }
+
+#[test]
+fn errors_of_linuxs_in_ipv6_are_about_what_the_client_sent() {
+    let at = |subnet: u128, host: u128| 0x2001_0db8 << 96 | subnet << 80 | host;
+    let (client, vip, own) = (at(0xcc, 1), at(0xc, 0x100), at(5, 1));
+    for method in [Masq, Gatewaying] {
+        let mut rig = Rig::new();
+        rig.control.next_hops.push(NextHop::local(own.ip()));
+        for address in [own, vip] {
+            rig.control.routes.insert(address.ip(), 128, RouteTarget::Local);
+        }
+        let key = udp(vip, 53);
+        rig.control.service(key, SchedulerKind::Rr);
+        rig.control.server(key, Server::new(own, rport(key, method), method));
+        rig.publish();
+        let query = |dst, dport| Frame::udp6(client, 4000, dst, dport).payload(b"query").build_ip();
+        rig.machine.feed(C, 0, &Frame::udp6(client, 4000, vip, 53).payload(b"query").build());
+        rig.machine.settle(rig.now);
+        rig.machine.take_punted();
+        let error =
+            |from, quote: &[u8]| to_client(Frame::icmp6(from, client, 1, 4, 0).payload(quote));
+        let (address, port) = if method == Masq { (own, RPORT) } else { (vip, 53) };
+        let quoted = query(address, port);
+        // The quoted checksum of UDP stays what Linux quoted, as in the kernel.
+        let mut shown = query(vip, 53);
+        shown[46..48].copy_from_slice(&quoted[46..48]);
+        let sent = linux_sends(&mut rig, 0, &[&error(address, &quoted)]);
+        assert_eq!(sent, [(C, error(vip, &shown).build())], "{method:?}");
+        assert_eq!(answered(&rig), (1, 40 + 8 + quoted.len() as u64));
+    }
+}
