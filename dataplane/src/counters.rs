@@ -4,7 +4,7 @@
 //! moves. The director gathers a window's packets in a [`Tally`] and adds it once.
 
 use crate::ids::DestId;
-use crate::limits::MAX_DESTS;
+use crate::limits::{MAX_DESTS, MAX_LOCALS};
 use crate::verdict::{DropReason, PuntClass};
 use bytemuck::Zeroable;
 use crossbeam::utils::CachePadded;
@@ -21,6 +21,8 @@ fn add(counter: &AtomicU64, count: u64) {
 pub struct WorkerCounters {
     packets: CachePadded<Packets>,
     dests: Box<[DestCounters]>,
+    /// Conns by the index of their local address ([`crate::conn::Locals`]).
+    locals: Box<[AtomicU32]>,
     /// Conns in this worker's table.
     pub conns: AtomicU64,
     /// Conns dropped half-open to make room (the rule for a full table).
@@ -147,6 +149,7 @@ impl WorkerCounters {
         WorkerCounters {
             packets: CachePadded::default(),
             dests: std::iter::repeat_with(DestCounters::default).take(MAX_DESTS).collect(),
+            locals: std::iter::repeat_with(AtomicU32::default).take(MAX_LOCALS).collect(),
             conns: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             toa_omitted: AtomicU64::new(0),
@@ -200,6 +203,21 @@ impl WorkerCounters {
     /// Counts an ICMP error that is not sent. Writer only.
     pub fn icmp_limited(&self) {
         add(&self.icmp_limited, 1);
+    }
+
+    /// A conn with a local address begins. Writer only.
+    pub fn local_begins(&self, index: u16) {
+        shift(&self.locals[usize::from(index)], 1);
+    }
+
+    /// One ends. Writer only.
+    pub fn local_ends(&self, index: u16) {
+        shift(&self.locals[usize::from(index)], -1);
+    }
+
+    /// Conns that name a local address.
+    pub fn conns_of_local(&self, index: u16) -> u32 {
+        self.locals[usize::from(index)].load(Relaxed)
     }
 
     /// The counters of one destination.

@@ -43,7 +43,7 @@ pub fn compile(
     let table = ServiceTable::new(around.generation, services, marks, settings, &lingering);
     let removed_marks = around.removed_marks.iter().map(Into::into);
     let table = table.with_removed(ids.lingering_dests()).with_removed_marks(removed_marks);
-    Ok(table.with_locals(ids.locals()))
+    Ok(table.with_locals(ids.locals.all()))
 }
 
 fn service(
@@ -73,7 +73,7 @@ fn service(
     }
     let options = &from.options.fullnat;
     let locals: Result<Vec<u16>, Exhausted> =
-        options.local_addresses.iter().map(|&local| ids.local(local)).collect();
+        options.local_addresses.iter().map(|&local| ids.locals.index(local)).collect();
     let fullnat = Fullnat { locals: locals?, client_address: options.client_address };
     let known = &mut ids.service(from.key, counted)?.locality;
     let service = Service::new(id, from.key, from.options.scheduler, dests).remembering(known);

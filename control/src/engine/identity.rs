@@ -4,6 +4,7 @@
 //! the same address and port to the same service finds its conns again (`ip_vs_trash_get_dest`,
 //! `ip_vs_ctl.c`). Only then is the id free for another.
 
+use super::locals::LocalIndices;
 use ahash::AHashMap;
 use dataplane::conn::DestDirectory;
 use dataplane::counters::DestTotals;
@@ -70,8 +71,7 @@ impl std::fmt::Display for Exhausted {
             ),
             Exhausted::Locals => write!(
                 out,
-                "no more than {} local addresses from one start of the daemon to the next, those not \
-                 used any more included",
+                "no more than {} local addresses, removed ones with connections included",
                 MAX_LOCALS - 1
             ),
         }
@@ -83,9 +83,8 @@ impl std::fmt::Display for Exhausted {
 pub struct Identities {
     services: AHashMap<ServiceKey, ServiceIdentity>,
     next_service: u32,
-    /// Local addresses of fullnat; their places, from 1, are their indices. None is ever forgotten:
-    /// conns may name it.
-    locals: Vec<IpAddr>,
+    /// Indices of local addresses.
+    pub locals: LocalIndices,
     directory: DestDirectory,
 }
 
@@ -94,7 +93,7 @@ impl Default for Identities {
         Identities {
             services: AHashMap::new(),
             next_service: 0,
-            locals: Vec::new(),
+            locals: LocalIndices::default(),
             directory: DestDirectory::new(MAX_DESTS - 1),
         }
     }
@@ -121,6 +120,7 @@ impl Identities {
     /// Marks everything absent: what [`Identities::service`] and [`Identities::dest`] do not name
     /// before the next [`Identities::sweep`] is removed.
     pub fn begin(&mut self) {
+        self.locals.begin();
         for service in self.services.values_mut() {
             service.present = false;
             service.dests.values_mut().for_each(|dest| dest.present = false);
@@ -179,27 +179,6 @@ impl Identities {
         });
         dest.present = true;
         Ok(dest)
-    }
-
-    /// The index of a local address of fullnat.
-    ///
-    /// # Errors
-    /// [`Exhausted::Locals`].
-    pub fn local(&mut self, address: IpAddr) -> Result<u16, Exhausted> {
-        let known = self.locals.iter().position(|&known| known == address);
-        let place = known.unwrap_or(self.locals.len());
-        if place + 1 >= MAX_LOCALS {
-            return Err(Exhausted::Locals);
-        }
-        if known.is_none() {
-            self.locals.push(address);
-        }
-        Ok(place as u16 + 1)
-    }
-
-    /// All local addresses that there ever were, with their indices.
-    pub fn locals(&self) -> Vec<(u16, IpAddr)> {
-        (1..).zip(self.locals.iter().copied()).collect()
     }
 
     /// Frees the ids of absent destinations that no worker has conns on, and forgets absent

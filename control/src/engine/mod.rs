@@ -10,6 +10,7 @@ pub mod defence;
 mod fake;
 pub mod identity;
 mod listing;
+pub mod locals;
 pub mod paths;
 pub mod publish;
 pub mod settings;
@@ -250,6 +251,7 @@ impl Locked {
     fn sweep(&mut self, publisher: &Publisher, dests: &Dests) {
         if publisher.has_applied(self.state.generation()) {
             self.state.sweep(|id| publisher.counted(id));
+            self.state.sweep_locals(|index| publisher.conns_of_local(index));
             self.paths.release_all_but(&self.state.reachable());
             dests.set(self.state.dests().collect());
         }

@@ -73,6 +73,11 @@ impl Publisher {
         totals
     }
 
+    /// Conns of all workers that name a local address.
+    pub fn conns_of_local(&self, index: u16) -> u64 {
+        self.counters.iter().map(|worker| u64::from(worker.conns_of_local(index))).sum()
+    }
+
     /// Sends a table to every worker. One whose mailbox is full gets it, or a later one of its kind,
     /// when it has room again: see [`Publisher::collect`]. Does not wait.
     pub fn send(&self, message: &Message) {

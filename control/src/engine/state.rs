@@ -134,6 +134,14 @@ impl State {
         self.ids.sweep(counted);
     }
 
+    /// Frees indices of local addresses that are gone and that no conn names. Only when every worker
+    /// runs the last table: see [`LocalIndices::sweep`].
+    ///
+    /// [`LocalIndices::sweep`]: super::locals::LocalIndices::sweep
+    pub fn sweep_locals(&mut self, conns: impl Fn(u16) -> u64) {
+        self.ids.locals.sweep(conns);
+    }
+
     /// Addresses that next hops are needed for: of real servers, removed ones with conns included.
     pub fn reachable(&self) -> BTreeSet<IpAddr> {
         let mut needed = targets(&self.desired.rules);

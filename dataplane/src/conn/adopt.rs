@@ -8,9 +8,11 @@ use super::ConnId;
 use super::entry::{Conn, ConnFlags};
 use super::family::ConnFamily;
 use super::keys::Keys;
+use super::locals::Locals;
 use super::region::{Region, RegionError};
 use super::second::SecondLine;
 use super::table::ConnTable;
+use crate::service::ForwardingMethod;
 use crate::time::Tick;
 use std::sync::atomic::{Ordering, compiler_fence};
 
@@ -42,8 +44,10 @@ impl ConnTable {
             let side = conn.side.checked_sub(1).map(|record| parts.side.get(record as usize));
             let side_agrees = side.is_none_or(|record| record.is_some_and(|r| r.belongs_to(id)));
             let second_agrees = second_line_agrees(parts.entries, entry);
+            let has_local = has_local_address(&parts.locals, &conn);
             let conn = &mut parts.entries[entry];
-            if conn.is_live() && !(is_sane(conn, now) && side_agrees && second_agrees) {
+            let whole = side_agrees && second_agrees && has_local;
+            if conn.is_live() && !(is_sane(conn, now) && whole) {
                 report.torn += 1;
                 conn.flags.remove(ConnFlags::LIVE);
             }
@@ -126,6 +130,17 @@ fn second_line_agrees(entries: &[Conn], entry: usize) -> bool {
             && !line.flags.contains(ConnFlags::LIVE)
             && line.owner as usize == entry + 1
     })
+}
+
+/// Whether a conn whose replies are found by a local address names one of its family.
+fn has_local_address(locals: &Locals, conn: &Conn) -> bool {
+    let needed = conn.lip_index != 0 || conn.flags.method() == Some(ForwardingMethod::Fullnat);
+    let there = match conn.is_v6() {
+        false => locals.v4(conn.lip_index) != 0,
+        true => locals.v6(conn.lip_index) != 0,
+    };
+    // Without replies the field is a tunnel's.
+    there || !needed || !conn.flags.has_replies()
 }
 
 /// The side record of a live entry, plus one.

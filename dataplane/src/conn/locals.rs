@@ -5,17 +5,24 @@ use crate::limits::MAX_LOCALS;
 use std::net::IpAddr;
 
 /// Addresses by index, of either family. Index 0 names none. An index keeps its address as long as
-/// a conn may name it; control sees to that.
+/// a conn may name it; control sees to that. They lie in the table's region, because conns are found
+/// by them: who adopts the conns has their local addresses before any is hashed.
 #[derive(Debug)]
 pub struct Locals {
-    v4: Box<[u32]>,
-    v6: Box<[u128]>,
+    v4: &'static mut [u32],
+    v6: &'static mut [u128],
 }
 
 impl Locals {
-    /// None yet.
-    pub(super) fn new() -> Locals {
-        Locals { v4: vec![0; MAX_LOCALS].into(), v6: vec![0; MAX_LOCALS].into() }
+    /// Those in a region's memory, [`MAX_LOCALS`] of each family.
+    pub(super) fn over(v4: &'static mut [u32], v6: &'static mut [u128]) -> Locals {
+        assert_eq!((v4.len(), v6.len()), (MAX_LOCALS, MAX_LOCALS));
+        Locals { v4, v6 }
+    }
+
+    /// Their bytes, as they lie in the region.
+    pub(super) fn bytes(&self) -> [&[u8]; 2] {
+        [bytemuck::cast_slice(self.v6), bytemuck::cast_slice(self.v4)]
     }
 
     /// Gives an index, above 0 and below [`MAX_LOCALS`], its address.

@@ -2,13 +2,15 @@
 //! process, so that another process can take it over.
 //!
 //! ```text
-//! header | entries | side records | index
-//!          \--- survive -------/   \ rebuilt on adoption
+//! header | local addresses | entries | side records | index
+//!          \------------ survive ---------------/   \ rebuilt on adoption
 //! ```
 
 use super::entry::Conn;
 use super::index::Bucket;
+use super::locals::Locals;
 use super::side::SideRecord;
+use crate::limits::MAX_LOCALS;
 use crate::time::TICKS_PER_SECOND;
 use bytemuck::{Pod, Zeroable};
 use memmap2::{Advice, MmapMut, MmapOptions};
@@ -18,7 +20,7 @@ use std::fmt;
 const MAGIC: u64 = u64::from_le_bytes(*b"SLUICECT");
 
 /// Changes with the meaning of any byte that survives.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Times in the region are `CLOCK_BOOTTIME`, which survives the process but not the machine.
 const CLOCK_BOOTTIME: u32 = 7;
@@ -168,13 +170,21 @@ impl Layout {
 
     /// Bytes that survive.
     fn surviving(&self) -> usize {
-        size_of::<Header>() + self.entries * size_of::<Conn>() + self.side * size_of::<SideRecord>()
+        size_of::<Header>()
+            + LOCALS_BYTES
+            + self.entries * size_of::<Conn>()
+            + self.side * size_of::<SideRecord>()
     }
 
     fn bytes(&self) -> usize {
         self.surviving() + self.buckets * size_of::<Bucket>()
     }
 }
+
+/// The local addresses, of both families: whole cache lines.
+pub(super) const LOCALS_BYTES: usize = MAX_LOCALS * (size_of::<u32>() + size_of::<u128>());
+
+const _: () = assert!(LOCALS_BYTES % 64 == 0, "entries begin with a cache line");
 
 /// The mapped memory of a table.
 #[derive(Debug)]
@@ -185,6 +195,7 @@ pub struct Region {
 /// A region's memory as what it holds.
 pub(super) struct Parts {
     pub(super) header: &'static mut [Header],
+    pub(super) locals: Locals,
     pub(super) entries: &'static mut [Conn],
     pub(super) side: &'static mut [SideRecord],
     pub(super) buckets: &'static mut [Bucket],
@@ -223,11 +234,17 @@ impl Region {
         }
         let bytes: &'static mut [u8] = &mut Box::leak(Box::new(self.map))[..];
         let (header, bytes) = bytes.split_at_mut(size_of::<Header>());
+        let (locals_v6, bytes) = bytes.split_at_mut(MAX_LOCALS * size_of::<u128>());
+        let (locals_v4, bytes) = bytes.split_at_mut(MAX_LOCALS * size_of::<u32>());
         let (entries, bytes) = bytes.split_at_mut(layout.entries * size_of::<Conn>());
         let (side, bytes) = bytes.split_at_mut(layout.side * size_of::<SideRecord>());
         let (buckets, _) = bytes.split_at_mut(layout.buckets * size_of::<Bucket>());
         Ok(Parts {
             header: bytemuck::cast_slice_mut(header),
+            locals: Locals::over(
+                bytemuck::cast_slice_mut(locals_v4),
+                bytemuck::cast_slice_mut(locals_v6),
+            ),
             entries: bytemuck::cast_slice_mut(entries),
             side: bytemuck::cast_slice_mut(side),
             buckets: bytemuck::cast_slice_mut(buckets),

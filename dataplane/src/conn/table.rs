@@ -72,7 +72,7 @@ impl ConnTable {
             side: SideTable::new(parts.side, side_in_use),
             free: FreeRing::new(parts.entries.len()),
             wheel: Wheel::new(),
-            locals: Locals::new(),
+            locals: parts.locals,
             header: parts.header,
             entries: parts.entries,
             secret,

@@ -2,13 +2,13 @@
 //! ends.
 
 use super::attached;
-use crate::conn::{Conn, ConnTable, Ended};
+use crate::conn::{Conn, ConnFlags, ConnTable, Ended};
 use crate::counters::{OthersLoad, WorkerCounters};
 use crate::expect::{Expectations, FamilyId, Settled};
 use crate::ids::DestId;
 use crate::proto;
 use crate::sched::Loads;
-use crate::service::{Dest, DestShared, ServiceTable};
+use crate::service::{Dest, DestShared, ForwardingMethod, ServiceTable};
 use crate::template::{ChildEnd, TemplateStore};
 use crate::time::Tick;
 use std::sync::Arc;
@@ -46,6 +46,7 @@ impl Accounts {
     pub fn adopt(&self, conns: &ConnTable) {
         for (_, conn) in conns.live_in(conns.ids()) {
             self.counters.dest(conn.dest).conn_adopted(is_active(conn));
+            self.local_begins(conn.flags, conn.lip_index);
         }
     }
 
@@ -57,6 +58,13 @@ impl Accounts {
     /// A conn was created on `dest`, which has been asked (`Dest::take_conn`).
     pub fn conn_begins(&self, dest: DestId) {
         self.counters.dest(dest).conn_begins();
+    }
+
+    /// A conn has its local address, if it is of fullnat.
+    pub fn local_begins(&self, flags: ConnFlags, index: u16) {
+        if flags.method() == Some(ForwardingMethod::Fullnat) {
+            self.counters.local_begins(index);
+        }
     }
 
     /// A conn changed between active and inactive.
@@ -75,6 +83,9 @@ impl Accounts {
         let family = conn.side.as_ref().map_or_else(FamilyId::default, attached::family_of);
         self.expect.families().leave(family);
         self.counters.dest(conn.dest).conn_ends(is_active(conn));
+        if conn.flags.method() == Some(ForwardingMethod::Fullnat) {
+            self.counters.local_ends(conn.lip_index);
+        }
         self.place_is_free(conn.dest, table);
     }
 

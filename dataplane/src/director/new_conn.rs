@@ -112,6 +112,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             Ok(id) => {
                 self.link_template(id, chosen.template);
                 self.accounts.conn_begins(chosen.dest.id);
+                self.accounts.local_begins(new.flags, new.lip_index);
                 self.tables.load_changed(chosen.dest.id);
                 Ok(id)
             }

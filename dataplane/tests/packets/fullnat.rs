@@ -173,12 +173,31 @@ fn exhausted_local_ports_drop_by_name_and_the_end_of_a_conn_frees_its_port() {
     let id = dest(&mut rig);
     let carried = |rig: &Rig| rig.machine.counters(0).dest(id).read();
     assert_eq!(carried(&rig).active, room as u64, "what was dropped is no conn");
+    let named = |rig: &Rig| rig.machine.counters(0).conns_of_local(1);
+    assert_eq!(named(&rig), room as u32);
     rig.pass(120);
     rig.machine.settle(rig.now);
-    assert_eq!(carried(&rig).active, 0);
+    assert_eq!((carried(&rig).active, named(&rig)), (0, 0));
     rig.machine.feed(C, 0, &syn(ports[0]).build());
     rig.machine.settle(rig.now);
     assert_eq!(rig.machine.take_sent().len(), 1);
+}
+
+#[test]
+fn a_restart_keeps_local_ends() {
+    let (rig, (lip, lport)) = with_conn();
+    let index = conns(&rig, 0)[0].0.lip_index;
+    let mut rig = rig.restarted();
+    rig.publish();
+    assert_eq!(rig.machine.counters(0).conns_of_local(index), 1);
+    let reply = from_server(1, Frame::tcp(rip(1), RPORT, lip, lport).flags(SYN | ACK));
+    rig.machine.feed(S, 0, &reply.build());
+    rig.machine.settle(rig.now);
+    let back = to_client(Frame::tcp(VIP, 80, CLIENT, 4000).flags(SYN | ACK).ttl(63));
+    assert_eq!(rig.machine.take_sent(), [(C, back.build())]);
+    rig.pass(120);
+    rig.machine.settle(rig.now);
+    assert_eq!(rig.machine.counters(0).conns_of_local(index), 0);
 }
 
 #[test]

@@ -192,6 +192,9 @@ fn a_local_address_keeps_its_index_whatever_becomes_of_its_service() {
     assert_eq!(table.services()[0].fullnat.locals, [3, 2]);
     let locals = [(1, v4(7 << 24)), (2, v4(8 << 24)), (3, v4(9 << 24))];
     assert_eq!(table.locals(), locals, "conns may name all of them");
+    state.sweep_locals(|_| 0);
+    let table = state.change(&[]).expect("room");
+    assert_eq!(table.locals(), &locals[1..], "no conn names the one that is gone");
 }
 
 #[test]

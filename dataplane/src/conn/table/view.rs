@@ -102,6 +102,7 @@ impl ConnTable {
     /// A copy of the bytes of the region that survive this process, as they are at this moment.
     pub fn image(&self) -> Vec<u8> {
         let mut image = bytemuck::cast_slice(self.header).to_vec();
+        self.locals.bytes().iter().for_each(|part| image.extend_from_slice(part));
         image.extend_from_slice(bytemuck::cast_slice(self.entries));
         image.extend_from_slice(bytemuck::cast_slice(self.side.records()));
         image

@@ -2,6 +2,7 @@
 //! nothing else.
 
 use super::*;
+use crate::conn::region::LOCALS_BYTES;
 use crate::conn::{AdoptReport, Region, RegionError, SideKind};
 use std::collections::HashSet;
 
@@ -102,7 +103,7 @@ fn a_removal_cut_short_anywhere_after_its_first_store_leaves_nothing() {
     while let Some((id, _)) = table.next_live(0) {
         let gone = essence(id, table.get(id));
         let mut withdrawn = table.image();
-        let at = 64 + 64 * id.index() + std::mem::offset_of!(Conn, flags);
+        let at = 64 + LOCALS_BYTES + 64 * id.index() + std::mem::offset_of!(Conn, flags);
         let flags = table.get(id).flags - ConnFlags::LIVE;
         withdrawn[at..at + 4].copy_from_slice(&flags.bits().to_ne_bytes());
         let mut left = conns(&table);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::conn::{Addresses, Region};
 use crate::flow::Direction;
+use crate::limits::MAX_LOCALS;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -49,12 +50,15 @@ fn widened(new: NewConn) -> NewConn<u128> {
 fn new_of_any_kind(client: u32) -> New {
     let masq = NewConn { timeout: 100 + client % 7, ..new_conn(client) };
     let tunnel = ConnFlags::of_method(ForwardingMethod::Ipip);
-    match client % 5 {
+    let fullnat = ConnFlags::of_method(ForwardingMethod::Fullnat);
+    let lport = 1_024 + client as u16;
+    match client % 6 {
         0 => New::V4(masq),
         1 => New::V6(widened(masq)),
         2 => New::V4(NewConn { flags: tunnel, rip: wide(client).ip(), ..masq }),
         3 => New::V6(NewConn { flags: tunnel, rip: client.ip(), ..widened(masq) }),
-        _ => New::V6(NewConn { lip_index: 3, lport: 1_024 + client as u16, ..widened(masq) }),
+        4 => New::V4(NewConn { flags: fullnat, lip_index: 4, lport, ..masq }),
+        _ => New::V6(NewConn { flags: fullnat, lip_index: 3, lport, ..widened(masq) }),
     }
 }
 
@@ -122,14 +126,19 @@ fn conns_of_every_kind_come_and_go_and_survive_adoption() {
     let mut random = Rng::new(11);
     let (mut table, mut model) = (table(900, 0), BTreeMap::new());
     table.locals_mut().set(3, wide(77).ip());
+    table.locals_mut().set(4, 77_u32.ip());
     for round in 0..(if cfg!(miri) { 2 } else { 60 }) {
         let now = Tick(1_000 + round);
         random_life(&mut table, &mut model, &mut random, now);
         agrees(&table, &model);
         let region = Region::from_image(&table.image(), false).unwrap();
-        let (later, report) = ConnTable::adopt(region, now).unwrap();
+        let (mut later, report) = ConnTable::adopt(region, now).unwrap();
         assert_eq!((report.adopted, report.torn), (model.len(), 0));
         agrees(&later, &model);
+        // It is a table like any other, and its conns end by the keys that they were adopted with.
+        let mut later_model = model.clone();
+        random_life(&mut later, &mut later_model, &mut random, now);
+        agrees(&later, &later_model);
     }
     expire_all(&mut table, Tick(5_000), &mut |_| ());
     assert!(table.is_empty());
@@ -174,6 +183,48 @@ fn a_v4_fullnat_reply_is_found_by_the_local_end() {
     };
     assert_eq!(table.lookup(&reply, table.hash(&reply)), Some((id, Direction::Outbound)));
     assert_eq!(table.local::<u32>(table.get(id)), 0x0a09_0909);
+}
+
+#[test]
+fn local_addresses_are_adopted_with_the_conns_and_none_without_its_own_is() {
+    let mut table = table(16, 0);
+    table.locals_mut().set(3, wide(77).ip());
+    table.locals_mut().set(4, 77_u32.ip());
+    let (narrow, wider) = (new_of_any_kind(4), new_of_any_kind(5));
+    let ids = [narrow, wider].map(|new| put(&mut table, new, Tick(0)).unwrap());
+    let image = table.image();
+    let (mut later, _) =
+        ConnTable::adopt(Region::from_image(&image, false).unwrap(), Tick(0)).unwrap();
+    let reply = |dst, client: u32| {
+        let (src, dport) = (0xc633_6400 + client % 4, 1_024 + client as u16);
+        FlowKey { src, dst, sport: 8080, dport, proto: protocol::TCP }
+    };
+    let found = |table: &ConnTable| {
+        let (v4, v6) = (reply(77, 4), reply(77, 5));
+        let v6 = FlowKey {
+            src: wide(v6.src),
+            dst: wide(v6.dst),
+            sport: v6.sport,
+            dport: v6.dport,
+            proto: v6.proto,
+        };
+        [table.lookup(&v4, table.hash(&v4)), table.lookup(&v6, table.hash(&v6))]
+    };
+    assert_eq!(found(&later), ids.map(|id| Some((id, Direction::Outbound))));
+    for id in ids {
+        later.remove(id);
+    }
+    assert_eq!(found(&later), [None, None]);
+    for index in [3, 4] {
+        let mut unknown = image.clone();
+        let (v6, v4) = unknown[64..].split_at_mut(16 * MAX_LOCALS);
+        v6[16 * index..16 * (index + 1)].fill(0);
+        v4[4 * index..4 * (index + 1)].fill(0);
+        let region = Region::from_image(&unknown, false).unwrap();
+        let (later, report) = ConnTable::adopt(region, Tick(0)).unwrap();
+        assert_eq!((report.adopted, report.torn), (1, 1));
+        assert_eq!(found(&later).map(|found| found.is_some()), [index == 3, index == 4]);
+    }
 }
 
 #[test]
