@@ -95,6 +95,11 @@ pub struct PlainHop {
     pub mtu: u16,
 }
 
+impl PlainHop {
+    /// What takes nothing.
+    const NONE: PlainHop = PlainHop { macs: [0; 12], port: PortId(0), mtu: 0 };
+}
+
 /// All next hops of one publication. Entry 0 is [`NextHop::NONE`].
 #[derive(Debug, Clone)]
 pub struct NextHops {
@@ -135,7 +140,7 @@ impl NextHops {
     /// The same for plain packets.
     #[inline]
     pub fn plain(&self, id: NextHopId) -> &PlainHop {
-        &self.plain[if id.index() < self.plain.len() { id.index() } else { 0 }]
+        self.plain.get(id.index()).unwrap_or(&PlainHop::NONE)
     }
 
     /// The id that stands for a target address.

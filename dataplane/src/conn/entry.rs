@@ -53,6 +53,10 @@ bitflags::bitflags! {
         const MASQ = ForwardingMethod::Masq as u32;
         /// [`ForwardingMethod::Gatewaying`] in [`ConnFlags::WAY`].
         const GATEWAYING = ForwardingMethod::Gatewaying as u32;
+        /// [`ForwardingMethod::Ipip`] in [`ConnFlags::WAY`].
+        const IPIP = ForwardingMethod::Ipip as u32;
+        /// [`ForwardingMethod::Fullnat`] in [`ConnFlags::WAY`].
+        const FULLNAT = ForwardingMethod::Fullnat as u32;
         /// What a conn whose replies are looked up has.
         const ANSWERS = Self::LIVE.0 | Self::REPLIES.0;
 

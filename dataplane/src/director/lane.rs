@@ -106,17 +106,18 @@ enum Meaning<A> {
 }
 
 impl Lane {
-    /// The lane of nearly all packets: plain, and for the interface alone.
+    /// The lane of nearly all packets: plain, which is to be called `shape`, and for the interface alone.
     #[inline(always)]
     pub fn plain<P: Packet>(
         packet: &P,
         interfaces: &Interfaces,
         conns: &ConnTable,
+        shape: Shape,
     ) -> Option<Lane> {
         let frame = packet.bytes();
         let headers = parse_plain(frame)?;
         let interface = interfaces.addressed(packet.port(), frame.first_chunk()?)?;
-        let fate = Fate::Flow(Flow::new(headers, Shape::Plain, conns));
+        let fate = Fate::Flow(Flow::new(headers, shape, conns));
         Some(Lane { interface: Some(interface), fate })
     }
 
@@ -126,13 +127,14 @@ impl Lane {
         packet: &P,
         interfaces: &Interfaces,
         conns: &ConnTable,
+        shape: Shape,
         asides: &mut ArrayVec<Aside, WINDOW>,
     ) -> Option<Lane> {
         let frame = packet.bytes();
         let headers = parse_plain6(frame)?;
         let interface = interfaces.addressed(packet.port(), frame.first_chunk()?)?;
         let fate = Fate::Aside(asides.len() as u8);
-        asides.push(Aside::FlowV6(Flow::new(headers, Shape::Plain, conns)));
+        asides.push(Aside::FlowV6(Flow::new(headers, shape, conns)));
         Some(Lane { interface: Some(interface), fate })
     }
 

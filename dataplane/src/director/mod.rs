@@ -66,7 +66,7 @@ use defence::Defence;
 use flush::Flush;
 use fragments::Fragments;
 use icmp_limit::IcmpLimiter;
-use lane::{Aside, Fate, Flow, Lane, Lanes};
+use lane::{Aside, Fate, Flow, Lane, Lanes, Shape};
 use linux_fragments::LinuxFragments;
 use path_mtu::PathMtus;
 use send::IpIds;
@@ -122,8 +122,8 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     announced_swept: Tick,
     path_mtus: PathMtus,
     icmp_limiter: IcmpLimiter,
-    /// Whether plain packets may take the short way: see [`express`].
-    express: bool,
+    /// What plain packets are called: [`Shape::Plain`] is what takes the short way.
+    plain: Shape,
 }
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
@@ -156,14 +156,14 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             ip_ids: IpIds::new(setup.ip_id),
             path_mtus: PathMtus::new(),
             icmp_limiter,
-            express: true,
+            plain: Shape::Plain,
         }
     }
 
     /// Whether plain packets may take the short way, as they do; without it all go the whole one, which
     /// changes nothing but speed.
     pub fn set_express(&mut self, express: bool) {
-        self.express = express;
+        self.plain = if express { Shape::Plain } else { Shape::Whole };
     }
 
     /// Takes a window through all stages and leaves it empty. The first `handed_in` packets came
@@ -189,7 +189,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         for (mut packet, lane) in window.drain(..).zip(&lanes.lanes) {
             let port = match &lane.fate {
                 Fate::Flow(flow) => self.express(&mut packet, flow),
-                _ => None,
+                Fate::Aside(at) => self.express_aside(&mut packet, &lanes.asides[usize::from(*at)]),
+                Fate::Decided(_) => None,
             };
             match port {
                 Some(port) => out.transmit(port, packet),
@@ -218,7 +219,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         for packet in window {
             // Two pushes, each of a value made in its place: one of a value that either made would
             // copy it in wider pieces than it was just written in, and wait for those.
-            match Lane::plain(packet, &self.interfaces, &self.conns) {
+            match Lane::plain(packet, &self.interfaces, &self.conns, self.plain) {
                 Some(lane) => lanes.push(lane),
                 None => lanes.push(self.parse_aside(packet, asides)),
             }
@@ -227,7 +228,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     #[inline(never)]
     fn parse_aside(&self, packet: &P, asides: &mut ArrayVec<Aside, WINDOW>) -> Lane {
-        let plain = Lane::plain6(packet, &self.interfaces, &self.conns, asides);
+        let plain = Lane::plain6(packet, &self.interfaces, &self.conns, self.plain, asides);
         plain.unwrap_or_else(|| Lane::any(packet, &self.interfaces, &self.conns, asides))
     }
 
@@ -314,10 +315,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     #[inline(never)]
     fn aside(&mut self, mut packet: P, lane: &Lane, aside: &Aside, out: &mut Outbox<P>) {
         let verdict = match aside {
-            Aside::FlowV6(flow) => match self.express(&mut packet, flow) {
-                Some(port) => return out.transmit(port, packet),
-                None => self.flow(&mut packet, flow, out),
-            },
+            Aside::FlowV6(flow) => self.flow(&mut packet, flow, out),
             Aside::Related(icmp) => self.related(&mut packet, icmp, out),
             Aside::RelatedV6(icmp) => self.related(&mut packet, icmp, out),
             Aside::Tunnel(icmp, inner) => self.tunnel_related(&mut packet, icmp, inner, out),

@@ -101,8 +101,11 @@ impl Queue for PortQueue {
         let count = rx.rx_burst(into, room);
         let mut whole = true;
         for packet in &mut into[first..] {
-            Mbuf::set_port(packet, self.port.0);
             whole &= !packet.is_multi_segment();
+            // One store less where the configuration counts ports as DPDK does.
+            if Mbuf::port(packet) != self.port.0 {
+                Mbuf::set_port(packet, self.port.0);
+            }
         }
         if whole { count } else { self.refuse_multi_segment(into, first) }
     }

@@ -3,18 +3,27 @@
 
 use crate::rig::*;
 use dataplane::conn::Listed;
+use dataplane::flow::protocol;
 use dataplane::ids::PortId;
 use dataplane::nexthop::NextHopState;
-use dataplane::service::{ForwardingMethod, ServiceKey};
+use dataplane::service::{ClientAddress, ForwardingMethod, ServiceKey};
 use dataplane::testing::control::{Server, tcp, udp};
 use dataplane::testing::{Frame, MAC_CLIENT, MAC_DIRECTOR, Rng, assert_frames_equal};
+use std::net::IpAddr;
 
 const CLIENT6: u128 = 0x2001_0db8_00aa_0000_0000_0000_0000_0001;
 const ROUTER6: u128 = 0x2001_0db8_00aa_0000_0000_0000_0000_00fe;
 const VIP6: u128 = 0x2001_0db8_0001_0000_0000_0000_0000_0064;
 const RIP6: u128 = 0x2001_0db8_0002_0000_0000_0000_0000_000b;
-const METHODS: [ForwardingMethod; 3] =
-    [ForwardingMethod::Masq, ForwardingMethod::Gatewaying, ForwardingMethod::Ipip];
+/// Fullnat's local addresses.
+const LOCAL: u32 = 0xc0a8_0180;
+const LOCAL6: u128 = 0x2001_0db8_0002_0000_0000_0000_0000_0080;
+const METHODS: [ForwardingMethod; 4] = [
+    ForwardingMethod::Masq,
+    ForwardingMethod::Gatewaying,
+    ForwardingMethod::Ipip,
+    ForwardingMethod::Fullnat,
+];
 
 /// Every method over TCP and UDP and both families, on ports 80, 81 and 82.
 fn services() -> Vec<(ServiceKey, ServiceKey, ForwardingMethod)> {
@@ -33,8 +42,14 @@ fn rig(express: bool) -> Rig {
     for (v4, v6, method) in services() {
         rig.add(v4, method, 2);
         rig.control.service(v6, dataplane::sched::SchedulerKind::Rr);
-        let ServiceKey::Address { vport, .. } = v6 else { panic!("an address") };
+        let ServiceKey::Address { vport, proto, .. } = v6 else { panic!("an address") };
         rig.control.server(v6, Server::new(RIP6, vport, method));
+        if method == ForwardingMethod::Fullnat {
+            let is_tcp = proto == protocol::TCP;
+            let told = if is_tcp { ClientAddress::Toa } else { ClientAddress::None };
+            rig.control.fullnat(v4, &[LOCAL], told);
+            rig.control.fullnat(v6, &[LOCAL6], told);
+        }
     }
     rig.publish();
     rig
@@ -59,9 +74,14 @@ fn dressed(rng: &mut Rng, frame: Frame) -> Frame {
     }
 }
 
-/// A client's packet or a real server's, of a few flows.
-fn frame(rng: &mut Rng) -> (PortId, Vec<u8>) {
-    let (client, server) = (1000 + rng.below(6) as u16, 80 + rng.below(3) as u16);
+/// A client's packet or a real server's, of a few flows; `conns` are those that are open.
+fn frame(rng: &mut Rng, conns: &[Listed]) -> (PortId, Vec<u8>) {
+    let local_ends: Vec<_> = conns.iter().filter(|conn| conn.local.is_some()).collect();
+    if !local_ends.is_empty() && rng.one_in(4) {
+        let answer = answer(local_ends[rng.below(local_ends.len())]);
+        return (S, dressed(rng, answer).build());
+    }
+    let (client, server) = (1000 + rng.below(6) as u16, 80 + rng.below(4) as u16);
     let is_udp = rng.one_in(3);
     let inbound = rng.below(3) > 0;
     let (v4, v6) = match is_udp {
@@ -78,6 +98,23 @@ fn frame(rng: &mut Rng) -> (PortId, Vec<u8>) {
     };
     let plain = if inbound { plain.macs(MAC_DIRECTOR, MAC_CLIENT) } else { plain };
     (if inbound { C } else { S }, dressed(rng, plain).build())
+}
+
+/// A real server's packet to the local end of a fullnat conn.
+fn answer(Listed { conn, addresses, local }: &Listed) -> Frame {
+    let (rport, lport, is_tcp) = (conn.rport, conn.lport, conn.proto == protocol::TCP);
+    match (addresses.real, local.expect("fullnat")) {
+        (IpAddr::V4(real), IpAddr::V4(local)) => {
+            let make = if is_tcp { Frame::tcp } else { Frame::udp };
+            let n = (real.to_bits() - rip(0)) as u8;
+            from_server(n, make(real.to_bits(), rport, local.to_bits(), lport))
+        }
+        (IpAddr::V6(real), IpAddr::V6(local)) => {
+            let make = if is_tcp { Frame::tcp6 } else { Frame::udp6 };
+            make(real.to_bits(), rport, local.to_bits(), lport).macs(MAC_DS, mac(9))
+        }
+        _ => panic!("one family"),
+    }
 }
 
 /// What changes around the traffic.
@@ -101,10 +138,9 @@ fn change(rig: &mut Rig, rng: &mut Rng) {
     }
 }
 
-fn conns(rig: &Rig) -> Vec<String> {
+fn conns(rig: &Rig) -> Vec<Listed> {
     let conns = rig.machine.conns(0);
-    let told = |listed: Listed| format!("{listed:?}");
-    conns.live_in(conns.ids()).map(|(_, conn)| told(conns.listed(conn))).collect()
+    conns.live_in(conns.ids()).map(|(_, conn)| conns.listed(conn)).collect()
 }
 
 #[test]
@@ -116,7 +152,8 @@ fn the_short_way_and_the_whole_way_do_the_same() {
                 let seed = rng.next();
                 rigs.iter_mut().for_each(|rig| change(rig, &mut Rng::new(seed)));
             }
-            let frames: Vec<_> = (0..rng.below(40)).map(|_| frame(&mut rng)).collect();
+            let open = conns(&rigs[1]);
+            let frames: Vec<_> = (0..rng.below(40)).map(|_| frame(&mut rng, &open)).collect();
             let what = format!("seed {seed}, round {round}");
             let [short, whole] = rigs.each_mut().map(|rig| {
                 frames.iter().for_each(|(port, frame)| rig.machine.feed(*port, 0, frame));
@@ -133,7 +170,8 @@ fn the_short_way_and_the_whole_way_do_the_same() {
             assert_eq!(short.machine.take_punted(), whole.machine.take_punted(), "{what}: punted");
             assert_eq!(short.machine.totals(), whole.machine.totals(), "{what}: tally");
             assert_eq!(short.dests(), whole.dests(), "{what}: destinations");
-            assert_eq!(conns(short), conns(whole), "{what}: conns");
+            let told = |rig| format!("{:#?}", conns(rig));
+            assert_eq!(told(short), told(whole), "{what}: conns");
         }
     }
 }
