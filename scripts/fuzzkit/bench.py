@@ -84,7 +84,7 @@ class Bench:
     """A director without rules, and the far ends of its ports."""
 
     def __init__(self, wire, server_mtu):
-        self.wire = wire
+        self.wire, self.server_mtu = wire, server_mtu
         wire.benches += 1
         self.far = {port: f"{port}{wire.benches}" for port in "cs"}
         self.namespace = unshare()

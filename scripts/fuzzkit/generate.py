@@ -6,7 +6,13 @@ from fuzzkit.rules import NETWORK, Rules
 from fuzzkit.traffic import Traffic
 
 MARK = "iptables-legacy -t mangle -A PREROUTING"
-SYSCTLS = {"conn_reuse_mode": (0, 1, 2, 3), "expire_nodest_conn": (0, 1), "sloppy_tcp": (0, 1), "pmtu_disc": (0, 1)}
+SYSCTLS = {"conn_reuse_mode": (0, 1, 2, 3), "sloppy_tcp": (0, 1), "pmtu_disc": (0, 1)}
+# By feature.
+MORE_SYSCTLS = {
+    "nodest": ("expire_nodest_conn", (0, 1)),
+    "sctp": ("sloppy_sctp", (0, 1)),
+    "schedule": ("schedule_icmp", (0, 1, 1)),
+}
 # No conn is as near to its end at a listing as a slow machine is late.
 TIMEOUT, TIMEOUT_WAIT = 3, 4.5
 
@@ -58,13 +64,15 @@ class Scenario:
             yield {"op": "sysctl", "key": "net/ipv4/vs/conn_reuse_mode", "value": 0}
         while "sysctls" in self.features and self.rng.random() < 0.3:
             yield self._sysctl()
+        if "schedule" in self.features and self.rng.random() < 0.15:
+            yield {"op": "sysctl", "key": "net/ipv4/vs/schedule_icmp", "value": 1}
         if self.has_short_timeouts:
             yield _ipvsadm(f"--set {TIMEOUT} {TIMEOUT} {TIMEOUT}")
 
     def _sysctl(self):
-        names = set(SYSCTLS) - ({"expire_nodest_conn"} if "nodest" not in self.features else set())
-        name = self.rng.choice(sorted(names - (set() if self.replaces else {"conn_reuse_mode"})))
-        return {"op": "sysctl", "key": f"net/ipv4/vs/{name}", "value": self.rng.choice(SYSCTLS[name])}
+        values = SYSCTLS | dict(MORE_SYSCTLS[feature] for feature in sorted(MORE_SYSCTLS.keys() & self.features))
+        name = self.rng.choice(sorted(values.keys() - (set() if self.replaces else {"conn_reuse_mode"})))
+        return {"op": "sysctl", "key": f"net/ipv4/vs/{name}", "value": self.rng.choice(values[name])}
 
     def _end(self):
         yield _ipvsadm("-Lnc")

@@ -4,8 +4,8 @@ import socket
 import struct
 
 ETHERNET, IPV4 = 14, 0x0800
-ICMP, IPIP, TCP, UDP = 1, 4, 6, 17
-PROTOCOLS = {"tcp": TCP, "udp": UDP}
+ICMP, IPIP, TCP, UDP, SCTP = 1, 4, 6, 17, 132
+PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP}
 FLAGS = {"F": 1, "S": 2, "R": 4, "P": 8, "A": 16, "U": 32}
 ERRORS = (3, 4, 5, 11, 12)
 
@@ -54,6 +54,13 @@ def udp(source, destination, ports, size=0, bad=False, zero=False, length=0):
     return _with_checksum(datagram, 6, _pseudo(source, destination, UDP, datagram), bad)
 
 
+def sctp(ports, chunk, tag=0x11223344, size=12, bad=False):
+    """An SCTP packet of one chunk of this type with `size` bytes in it."""
+    packet = struct.pack("!HHII", *ports, tag, 0) + struct.pack("!BBH", chunk, 0, 4 + size) + _data(size) + bytes(-size % 4)
+    value = _crc32c(packet) ^ (0x1234 if bad else 0)
+    return packet[:8] + struct.pack("<I", value) + packet[12:]
+
+
 def icmp(kind, code, rest, payload, bad=False):
     """An ICMP message; `rest` is the second word of its header."""
     message = struct.pack("!BBHI", kind, code, 0, rest) + payload
@@ -61,12 +68,24 @@ def icmp(kind, code, rest, payload, bad=False):
 
 
 def transport(protocol, source, destination, ports, words):
-    """A segment or datagram of the words that a step has for it."""
+    """A segment, datagram or chunk of the words that a step has for it."""
+    if protocol == "sctp":
+        return sctp(ports, **words)
     return (tcp if protocol == "tcp" else udp)(source, destination, ports, **words)
 
 
 def _data(size):
     return bytes((7 * place + size) & 0xFF for place in range(size))
+
+
+def _crc32c(data):
+    """RFC 9260 appendix A, a bit at a time."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
 
 
 def _pseudo(source, destination, protocol, payload):
@@ -83,7 +102,7 @@ def name(frame):
     protocol, payload = frame[23], frame[ETHERNET + 4 * (frame[ETHERNET] & 15) :]
     if protocol == ICMP and len(payload) > 1:
         return f"ICMP-{payload[0]}/{payload[1]}"
-    return {IPIP: "IPIP", TCP: "TCP", UDP: "UDP"}.get(protocol, f"protocol-{protocol}")
+    return {IPIP: "IPIP", TCP: "TCP", UDP: "UDP", SCTP: "SCTP"}.get(protocol, f"protocol-{protocol}")
 
 
 def describe(frame):
@@ -126,6 +145,11 @@ def _describe_payload(protocol, source, destination, payload, whole):
         source_port, port, length, value = struct.unpack("!HHHH", payload[:8])
         good = _verdict(whole, _pseudo(source, destination, UDP, payload)) if value else " no checksum"
         return f"UDP {source_port}>{port} length={length}{good}"
+    if protocol == SCTP and len(payload) >= 13:
+        source_port, port, tag = struct.unpack("!HHI", payload[:8])
+        summed = struct.pack("<I", _crc32c(payload[:8] + bytes(4) + payload[12:]))
+        good = " BAD CHECKSUM" if whole and payload[8:12] != summed else ""
+        return f"SCTP {source_port}>{port} tag={tag:#x} chunk={payload[12]}{good}"
     return f"protocol {protocol} {payload[:24].hex()}"
 
 

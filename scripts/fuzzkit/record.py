@@ -17,6 +17,7 @@ EXPIRY = 0.05
 # The kernel sums counters up every two seconds.
 ESTIMATION = 2.3
 CONNS = "-Lnc"
+INIT, ERROR_HEADERS = 1, 28
 
 
 class Batched(Exception):
@@ -102,7 +103,8 @@ class Recording:
         protocol, client, port, virtual, virtual_port = flow = tuple(step["flow"])
         payload = packet.transport(protocol, client, virtual, (port, virtual_port), step["l4"])
         made = packet.ipv4(client, virtual, packet.PROTOCOLS[protocol], payload, **step.get("ip", {}))
-        reuses = "S" in step["l4"].get("flags", "") and flow in self.server
+        begins = "S" in step["l4"].get("flags", "") or step["l4"].get("chunk") == INIT
+        reuses = begins and flow in self.server
         self._send("c", topology.CLIENT_ROUTER_MAC, made, step, flow)
         if reuses:
             time.sleep(EXPIRY)
@@ -117,7 +119,7 @@ class Recording:
             source = socket.inet_ntoa(forwarded[16:20])
             words = 4 * (forwarded[0] & 15)
             source_port = struct.unpack("!H", forwarded[words + 2 : words + 4])[0]
-            if forwarded[9] == packet.IPIP or source == virtual:
+            if socket.inet_ntoa(forwarded[12:16]) == topology.DIRECTOR["s"] or source == virtual:
                 source, source_port = virtual, virtual_port
         if source == virtual and not step["direct"]:
             self._note("this server's replies do not pass the director")
@@ -131,7 +133,9 @@ class Recording:
         port, flow = step["port"], tuple(step["flow"])
         about = self.last[port].get(flow) or self._never_sent(port, flow, step["server"])
         source = step.get("source") or socket.inet_ntoa(about[16:20])
-        message = packet.icmp(*step["icmp"], about[: step["quoted"]], bad=step.get("bad", False))
+        # An error of no conn that is too large is Linux's to cut; in process it is left to it whole.
+        most = None if flow in self.server else self.director.server_mtu - ERROR_HEADERS
+        message = packet.icmp(*step["icmp"], about[: step["quoted"]][:most], bad=step.get("bad", False))
         made = packet.ipv4(source, socket.inet_ntoa(about[12:16]), packet.ICMP, message, **step.get("ip", {}))
         number = self.server.get(flow, step["server"])
         mac = topology.CLIENT_ROUTER_MAC if port == "c" else topology.real_server_mac(number)
@@ -142,7 +146,7 @@ class Recording:
         ends = (virtual, client, (virtual_port, client_port))
         if port == "s":
             ends = (client, topology.real_server(server), (client_port, virtual_port))
-        words = {"flags": "A", "size": 16} if protocol == "tcp" else {"size": 16}
+        words = {"size": 16} | {"tcp": {"flags": "A"}, "sctp": {"chunk": 0}}.get(protocol, {})
         payload = packet.transport(protocol, *ends, words)
         return packet.ipv4(*ends[:2], packet.PROTOCOLS[protocol], payload, ttl=63)
 

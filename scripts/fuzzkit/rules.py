@@ -8,8 +8,21 @@ SCHEDULERS = ("rr", "wrr", "dh", "sh", "fo", "mh")
 COUNTING = ("lc", "wlc", "lblc", "lblcr", "sed", "nq", "ovf")
 FLAGS = {"sh": ("sh-fallback", "sh-port"), "mh": ("mh-fallback", "mh-port")}
 WEIGHTS = (0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 10, 100, 65535)
-PORTS = {"tcp": (80, 443, 8080), "udp": (53, 80, 5000)}
-METHODS = {"masq": "-m", "gatewaying": "-g", "ipip": "-i", "gre": "-i --tun-type gre"}
+PORTS = {"tcp": (80, 443, 8080), "udp": (53, 80, 5000), "sctp": (80, 5000)}
+WORDS = {"tcp": "-t", "udp": "-u", "sctp": "--sctp-service"}
+GUE = "-i --tun-type gue --tun-port 6080"
+# What ipvsadm calls them; up to a colon the names are those of features.
+METHODS = {
+    "masq": "-m",
+    "gatewaying": "-g",
+    "ipip": "-i",
+    "gre": "-i --tun-type gre",
+    "gre:csum": "-i --tun-type gre --tun-csum",
+    "gue": GUE,
+    "gue:csum": f"{GUE} --tun-csum",
+    "gue:remcsum": f"{GUE} --tun-remcsum",
+}
+TUNNELS = METHODS.keys() - {"masq", "gatewaying"}
 MASKS = ("", "", " -M 255.255.255.0", " -M 255.255.0.0")
 # A network of the director's own, of which every address is virtual.
 NETWORK = "10.1.0.0/16"
@@ -32,7 +45,7 @@ class Service:
     @property
     def words(self):
         """How ipvsadm names it."""
-        return f"-f {self.mark}" if self.mark else f"-{self.protocol[0]} {self.address}:{self.port}"
+        return f"-f {self.mark}" if self.mark else f"{WORDS[self.protocol]} {self.address}:{self.port}"
 
     def target(self, rng):
         """Protocol, address and port that a client may ask for."""
@@ -50,7 +63,8 @@ class Rules:
         self.services, self.removed = [], []
         self.used = set()  # methods
         self.routed = set()  # (service's words, number) of servers that ever had another method than gatewaying
-        self.methods = [name for name in METHODS if name == "masq" or name in features]
+        often = ("masq", "masq", "masq", "gatewaying", "gatewaying", "ipip")
+        self.methods = [name for name in (*often, *METHODS) if name == "masq" or name.split(":")[0] in features]
         # Most scenarios keep to one method: conns in all its states say more than many methods.
         self.favourite = rng.choice(self.methods)
 
@@ -77,6 +91,8 @@ class Rules:
     def _service(self):
         rng, features = self.rng, self.features
         protocol = rng.choice(("tcp", "tcp", "udp")) if "udp" in features else "tcp"
+        if "sctp" in features and rng.random() < 0.2:
+            protocol = "sctp"
         port = rng.choice(PORTS[protocol])
         kept = ""
         if "persistence" in features and rng.random() < 0.4:

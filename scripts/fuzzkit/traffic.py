@@ -1,6 +1,7 @@
 """Random packets of flows: what clients, servers and routers send, as steps of a scenario."""
 
 from fuzzkit import packet, topology
+from fuzzkit.rules import TUNNELS
 
 # Flags of a client's and of a server's next segment, most likely first; drawn by weight.
 CLIENT_FLAGS = ("S", "A", "PA", "FA", "R", "RA", "SA", "F", "SF", "SR", "", "SFRPAU")
@@ -9,7 +10,9 @@ WEIGHTS = (12, 12, 6, 6, 3, 2, 1, 1, 1, 1, 1, 1)
 TCP_OVERHEAD, UDP_OVERHEAD, MTU = 40, 28, 1500
 # IP options: router alert, no operation, record route, loose source route, a length that lies.
 OPTIONS = ("94040000", "01010101", "0707040000000000", "8307040a00000100", "9409000000000000")
-TUNNELS = {"ipip", "gre"}
+DATA, INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK = 0, 1, 2, 10, 11
+# Also ABORT, the three of the shutdown, and ERROR.
+CHUNKS = (DATA, DATA, DATA, INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK, 6, 7, 8, 14, 9)
 UNREACHABLE, QUENCH, REDIRECT, EXCEEDED, PARAMETER = 3, 4, 5, 11, 12
 CODES = ((UNREACHABLE, 0), (UNREACHABLE, 1), (UNREACHABLE, 3), (UNREACHABLE, 4), (UNREACHABLE, 13), (QUENCH, 0),
          (EXCEEDED, 0), (EXCEEDED, 1), (PARAMETER, 0), (REDIRECT, 1))  # fmt: skip
@@ -41,11 +44,25 @@ class Traffic:
                 return
             if flow[0] == "udp":
                 yield self._client(flow, {"size": self.rng.randrange(64)})
+            elif flow[0] == "sctp":
+                yield from self._associate(flow)
             else:
                 yield self._client(flow, {"flags": "S", "seq": 1000})
                 if self.rng.random() < 0.6:
                     yield self._server(flow, {"flags": "SA", "seq": 9000, "ack": 1001})
                     yield self._client(flow, {"flags": "A", "seq": 1001, "ack": 9001})
+
+    def _associate(self, flow):
+        yield self._client(flow, {"chunk": INIT})
+        if self.rng.random() < 0.6:
+            yield self._server(flow, {"chunk": INIT_ACK})
+            yield self._client(flow, {"chunk": COOKIE_ECHO})
+            yield self._server(flow, {"chunk": COOKIE_ACK})
+
+    def _chunk(self):
+        chunk = self.rng.choice((*CHUNKS, self.rng.randrange(256)))
+        bad = {"bad": True} if "malformed" in self.features and self.rng.random() < 0.05 else {}
+        return {"chunk": chunk, "size": self.rng.choice((0, 1, 12, self.rng.randrange(100)))} | bad
 
     def _new_flow(self):
         if not self.rules.services:
@@ -76,6 +93,8 @@ class Traffic:
         make = self._client if from_client else self._server
         if flow[0] == "udp":
             yield make(flow, self._datagram(), self._ip())
+        elif flow[0] == "sctp":
+            yield make(flow, self._chunk(), self._ip())
         else:
             flags = self._flags(CLIENT_FLAGS if from_client else SERVER_FLAGS)
             yield make(flow, {"flags": flags, "seq": 1001, "ack": 9001} | self._segment(flags, from_client), self._ip())
@@ -141,7 +160,10 @@ class Traffic:
         parted = self.rules.removed and "parting" not in self.features
         if self.rules.used & TUNNELS and (tells_mtu or parted):
             port = "c"
-        step = {"op": "error", "port": port, "flow": self.rng.choice(self.flows), "icmp": [kind, code, rest]}
+        flow = self.rng.choice(self.flows)
+        if "schedule" in self.features and self.rng.random() < 0.2:
+            flow = self._new_flow() or flow
+        step = {"op": "error", "port": port, "flow": flow, "icmp": [kind, code, rest]}
         step |= {"server": self.rng.choice(topology.SERVERS), "quoted": self.rng.choice((None, None, 28, 28, 28, 24, 20))}
         if self.rng.random() < 0.4:
             step["source"] = topology.CLIENT_ROUTER if port == "c" else topology.real_server(9)
@@ -157,7 +179,7 @@ class Traffic:
     def _malformed(self):
         """A packet of a flow that is cut short, padded or has a wrong byte."""
         flow = self.rng.choice(self.flows)
-        words = {"size": 12} if flow[0] == "udp" else {"flags": self._flags(CLIENT_FLAGS), "size": 12}
+        words = {"size": 12} | {"tcp": {"flags": self._flags(CLIENT_FLAGS)}, "sctp": {"chunk": DATA}}.get(flow[0], {})
         make = self._client if self.rng.random() < 0.7 and not self._is_dark(flow) else self._server
         yield make(flow, words, self._ip()) | {"mangle": self._mangle(flow)}
 
