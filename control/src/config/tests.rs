@@ -12,12 +12,13 @@ use std::net::IpAddr;
 
 const CORES: &[usize] = &[0, 1];
 
-const SAMPLES: [(&str, &str); 5] = [
+const SAMPLES: [(&str, &str); 6] = [
     ("conf/masq.toml", include_str!("../../../conf/masq.toml")),
     ("conf/gatewaying.toml", include_str!("../../../conf/gatewaying.toml")),
     ("conf/ipip.toml", include_str!("../../../conf/ipip.toml")),
     ("conf/fullnat.toml", include_str!("../../../conf/fullnat.toml")),
     ("conf/minimal.toml", include_str!("../../../conf/minimal.toml")),
+    ("conf/benchmark.toml", include_str!("../../../conf/benchmark.toml")),
 ];
 
 fn parse(text: &str) -> Result<Config, String> {
