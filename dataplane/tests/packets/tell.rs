@@ -186,6 +186,24 @@ fn a_client_cannot_speak_in_the_directors_stead() {
 }
 
 #[test]
+fn a_new_handshake_on_an_established_conn_is_told_the_truth_too() {
+    let forged = [254, 8, 0, 80, 8, 8, 8, 8];
+    let ours = [254, 8, 0x0f, 0xa0, 0xac, 0x10, 0, 1];
+    let ack = SERVER_ISN + 1;
+    let mut told = Told::new(Toa);
+    let wanted = told.behind(ACK, 1, ack, b"").tcp_options(&ours);
+    told.check("ACK", (C, told.request(ACK, 1, ack, b"")), &[(S, wanted)]);
+    let wanted = told.to_client(ACK, ack, 1, b"");
+    told.check("reply", (S, told.reply(ACK, ack, 1, b"")), &[(C, wanted)]);
+    // The real server has lost the conn, the director has not.
+    let wanted = told.behind(SYN, 900, 0, b"");
+    told.check("SYN", (C, told.request(SYN, 900, 0, b"")), &[(S, wanted)]);
+    let wanted = told.behind(ACK, 901, 5, b"").tcp_options(&[&ours[..], &[1; 8]].concat());
+    let came = told.request(ACK, 901, 5, b"").tcp_options(&forged);
+    told.check("forged", (C, came), &[(S, wanted)]);
+}
+
+#[test]
 fn data_in_a_syn_waits_for_what_the_real_server_is_to_be_told() {
     let fast_open = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1];
     let early = |syn: Frame| syn.tcp_options(&fast_open).payload(b"early");

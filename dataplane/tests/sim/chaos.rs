@@ -7,6 +7,7 @@ use super::hosts::Hosts;
 use super::met::Met;
 use super::model::from_server;
 use super::net;
+use super::rewritten::{inner, key_of, kind_of, leaving, source};
 use super::segment::{Segment, normal, serial};
 use super::tables::{self, Conns};
 use dataplane::address::Address;
@@ -14,7 +15,7 @@ use dataplane::conn::{Conn, ConnTable, Region};
 use dataplane::flow::{FlowKey, protocol};
 use dataplane::ids::DestId;
 use dataplane::proto::tcp::state;
-use dataplane::service::ForwardingMethod::{Fullnat, Gatewaying, Ipip, Masq};
+use dataplane::service::ForwardingMethod::{Fullnat, Ipip, Masq};
 use dataplane::testing::control::{Control, Server};
 use dataplane::testing::machine::{Machine, MachineConfig};
 use dataplane::testing::{Frame, Rng, to_hex, verify};
@@ -48,6 +49,8 @@ pub struct Chaos {
     /// a conn may close and be opened anew unseen.
     closing: HashSet<(u32, u16)>,
     conns: Conns,
+    /// Of all conns of fullnat that there were: client's key, real server, local port.
+    local_ends: HashSet<(FlowKey, u32, u16)>,
     /// Whether some worker may have `expire_nodest_conn` set.
     nodest_ends_conns: bool,
     /// Changes posted since all workers had read the last.
@@ -67,7 +70,7 @@ pub fn run(seed: u64, steps: usize) -> Met {
         machine: Machine::new(&config),
         config,
         control: control(&mut rng),
-        hosts: Hosts::new(60, &mut rng),
+        hosts: Hosts::new(70, &net::all_kinds(), &mut rng),
         rng,
         now: Tick(u32::MAX - 20_000),
         fed: 0,
@@ -75,6 +78,7 @@ pub fn run(seed: u64, steps: usize) -> Met {
         segments: HashMap::new(),
         closing: HashSet::new(),
         conns: Conns::new(),
+        local_ends: HashSet::new(),
         nodest_ends_conns: false,
         unread: 0,
         met: Met::default(),
@@ -91,6 +95,7 @@ pub fn run(seed: u64, steps: usize) -> Met {
 /// The usual services, one of them with thresholds.
 fn control(rng: &mut Rng) -> Control {
     let mut control = net::control(rng, true);
+    net::bring_back(&mut control, &net::fullnat(), rng, true);
     let kind = limited();
     for n in 0..net::REAL_SERVERS {
         let server = net::server(&kind, n, 1).thresholds(UPPER, 2);
@@ -140,14 +145,26 @@ impl Chaos {
                 self.segments.insert(segment.serial, segment);
                 if segment.flags & self.ending_flags() != 0 {
                     let key = segment.key;
-                    let client = match port {
-                        net::CLIENTS => (key.src, key.sport),
-                        _ => (key.dst, key.dport),
+                    let clients = match port {
+                        net::CLIENTS => vec![(key.src, key.sport)],
+                        _ => self.clients_behind(&key),
                     };
-                    self.closing.insert(client);
+                    self.closing.extend(clients);
                 }
             }
         }
+    }
+
+    /// Whom a real server's packet may reach: at a local end, the clients whose conns have such a one.
+    fn clients_behind(&self, key: &FlowKey) -> Vec<(u32, u16)> {
+        if !net::LOCALS.contains(&key.dst) {
+            return vec![(key.dst, key.dport)];
+        }
+        let has = |conn: &Conn| {
+            tables::is_fullnat(conn) && (conn.rip, conn.lport) == (key.src, key.dport)
+        };
+        let conns = self.conns.values().filter(|(_, conn)| has(conn));
+        conns.map(|(_, conn)| (conn.cip, conn.cport)).collect()
     }
 
     /// After a packet with one of these a conn may end: closed, or half-open in a full table.
@@ -198,7 +215,7 @@ impl Chaos {
     /// The service with thresholds keeps its servers.
     fn change_rules(&mut self) {
         let key = limited().key;
-        net::change_rules(&mut self.control, &mut self.rng, true);
+        net::change_rules(&mut self.control, &mut self.rng, true, &net::all_kinds());
         let servers = self.control.servers(key);
         let as_ever = |server: &Server| server.thresholds == (UPPER, 2);
         if servers.is_none_or(|servers| !servers.iter().all(as_ever)) {
@@ -310,7 +327,11 @@ impl Chaos {
         let server = kind.iter().map(|kind| net::server(kind, n, 1)).find(|server| {
             let hop =
                 self.control.next_hops.iter().find(|hop| hop.target == rip.ip()).expect("known");
-            let leaving = leaving(&passed, server, net::v4(hop.local));
+            let local = match server.method {
+                Fullnat => source(frame),
+                _ => (net::v4(hop.local), 0),
+            };
+            let leaving = leaving(&passed, server, local);
             let macs = (frame[..6].try_into().unwrap(), hop.src_mac);
             // Errors about tunnels tell of paths as narrow as are believed.
             let narrowest = if server.method == Ipip { 552 } else { 1400 };
@@ -318,28 +339,46 @@ impl Chaos {
             mtus.iter().any(|&mtu| leaving().frames(mtu, macs)[0] == normal(frame))
         });
         let server = server.unwrap_or_else(|| panic!("{segment:?} became {}", to_hex(frame)));
-        let through = server.method == Masq;
-        let seen =
-            if through { Segment { key: inner(&segment.key, &server), ..passed } } else { passed };
+        let through = matches!(server.method, Masq | Fullnat);
+        let mut seen = passed;
+        if through {
+            seen.key = inner(&segment.key, &server);
+        }
+        if server.method == Fullnat {
+            (seen.key.src, seen.key.sport) = source(frame);
+            assert!(net::LOCALS.contains(&seen.key.src), "from no local address: {segment:?}");
+        }
         self.hosts.at_server(&seen, through, &mut self.rng);
     }
 
     fn at_client(&mut self, frame: &[u8], segment: &Segment) {
         let passed = |key| Segment { key, ttl: segment.ttl - 1, ..*segment };
         let macs = (dataplane::testing::MAC_CLIENT, dataplane::testing::MAC_DIRECTOR);
+        let (dst, dport) = match net::LOCALS.contains(&segment.key.dst) {
+            true => {
+                self.met.answers_to_locals += 1;
+                self.client_of(frame, segment)
+            }
+            false => (segment.key.dst, segment.key.dport),
+        };
         let fits = |vip, vport| {
-            let key = FlowKey { src: vip, sport: vport, ..segment.key };
+            let key = FlowKey { src: vip, sport: vport, dst, dport, ..segment.key };
             let leaving = super::segment::Leaving::plain(&passed(key));
             leaving.frames(1500, macs)[0] == normal(frame)
         };
         let source = u16::from_be_bytes([frame[34], frame[35]]);
         let right = [net::VIP, net::VIP2, net::VIP3].into_iter().any(|vip| fits(vip, source));
         assert!(right, "{segment:?} became {}", to_hex(frame));
-        self.hosts.at_client(FlowKey {
-            src: segment.key.dst,
-            sport: segment.key.dport,
-            ..segment.key
-        });
+        self.hosts.at_client(FlowKey { src: dst, sport: dport, ..segment.key });
+    }
+
+    /// The client that an answer to a local end went to: one whose conn has, or had when the answer
+    /// passed, this end.
+    fn client_of(&self, frame: &[u8], answer: &Segment) -> (u32, u16) {
+        let client = key_of(frame).reversed();
+        let known = self.local_ends.contains(&(client, answer.key.src, answer.key.dport));
+        assert!(known, "{answer:?} went to {client:?}");
+        (client.src, client.sport)
     }
 
     fn check(&mut self) {
@@ -356,6 +395,9 @@ impl Chaos {
         let conns = tables::conns(&self.machine);
         tables::check_owners(&self.machine, &conns);
         tables::check_counts(&self.machine, &self.control, &conns);
+        tables::check_locals(&self.machine, &conns);
+        let fullnat = conns.iter().filter(|(_, (_, conn))| tables::is_fullnat(conn));
+        self.local_ends.extend(fullnat.map(|(key, (_, conn))| (*key, conn.rip, conn.lport)));
         self.check_moves(&conns);
         self.check_thresholds();
         self.conns = conns;
@@ -407,37 +449,5 @@ impl Chaos {
         self.machine.settle(self.now);
         tables::check_over(&self.machine, &self.control);
         self.retire();
-    }
-}
-
-/// The services that may have taken a client's packet: its own, else that of any port.
-fn kind_of(segment: &Segment) -> Vec<net::Kind> {
-    let takes = |kind: &net::Kind| {
-        let dataplane::service::ServiceKey::Address { proto, vip, vport } = kind.key else {
-            return false;
-        };
-        let key = segment.key;
-        (proto, vip) == (key.proto, key.dst.ip()) && (vport == 0 || vport == key.dport)
-    };
-    net::kinds().into_iter().filter(takes).collect()
-}
-
-fn inner(key: &FlowKey, server: &Server) -> FlowKey {
-    let dport = if server.rport == 0 { key.dport } else { server.rport };
-    FlowKey { dst: net::v4(server.rip), dport, ..*key }
-}
-
-fn leaving<'a>(
-    passed: &'a Segment,
-    server: &'a Server,
-    local: u32,
-) -> impl Fn() -> super::segment::Leaving + use<'a> {
-    move || match server.method {
-        Masq => {
-            super::segment::Leaving::plain(&Segment { key: inner(&passed.key, server), ..*passed })
-        }
-        Gatewaying => super::segment::Leaving::plain(passed),
-        Fullnat => unreachable!("the simulation has no local addresses"),
-        Ipip => super::segment::Leaving::tunnelled(passed, local, net::v4(server.rip)),
     }
 }

@@ -6,7 +6,7 @@ use super::tables::Conns;
 use dataplane::conn::Conn;
 use dataplane::flow::{FlowKey, protocol};
 use dataplane::ids::PortId;
-use dataplane::service::ForwardingMethod::{Ipip, Masq};
+use dataplane::service::ForwardingMethod::{Fullnat, Ipip, Masq};
 use dataplane::testing::{Frame, Rng};
 
 /// What the director sends from to real servers.
@@ -21,6 +21,12 @@ pub fn error(conns: &Conns, rng: &mut Rng) -> Option<(PortId, Frame)> {
         Some(Masq) if rng.one_in(2) => {
             let seen = FlowKey { dst: conn.rip, dport: conn.rport, ..conn.inbound_key() };
             (net::SERVERS, conn.rip, conn.cip, packet(seen))
+        }
+        Some(Fullnat) if rng.one_in(2) => {
+            let local = net::LOCALS[usize::from(conn.lip_index) - 1];
+            let (sport, dport, proto) = (conn.lport, conn.rport, conn.proto);
+            let seen = FlowKey { src: local, sport, dst: conn.rip, dport, proto };
+            (net::SERVERS, conn.rip, local, packet(seen))
         }
         Some(Ipip) if rng.one_in(2) => {
             let inner = packet(conn.inbound_key()).build_ip();

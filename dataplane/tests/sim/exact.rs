@@ -59,7 +59,7 @@ pub fn run(&Shape { seed, workers, window, many_servers }: &Shape) -> Trace {
         machine: Machine::new(&config),
         control: net::control(&mut rng, many_servers),
         model: Model::default(),
-        hosts: Hosts::new(24, &mut rng),
+        hosts: Hosts::new(24, &net::kinds(), &mut rng),
         spread: Rng::new(seed ^ 0xabcd),
         rng,
         now: Tick(u32::MAX - 5000),
@@ -81,7 +81,8 @@ pub fn run(&Shape { seed, workers, window, many_servers }: &Shape) -> Trace {
 impl Exact {
     fn step(&mut self) {
         if self.rng.one_in(4) {
-            net::change_rules(&mut self.control, &mut self.rng, self.many_servers);
+            let many = self.many_servers;
+            net::change_rules(&mut self.control, &mut self.rng, many, &net::kinds());
             self.control.publish(&self.machine);
         }
         if self.rng.one_in(6) {

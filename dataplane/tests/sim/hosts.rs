@@ -40,9 +40,9 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    pub fn new(count: usize, rng: &mut Rng) -> Hosts {
-        let kinds = net::kinds();
-        let clients = (0..count).map(|n| client(&kinds[n % kinds.len()], n, rng)).collect();
+    /// So many clients of these services.
+    pub fn new(count: usize, kinds: &[Kind], rng: &mut Rng) -> Hosts {
+        let clients = (0..count).map(|n| client(kinds, n, rng)).collect();
         Hosts { clients, wire: Vec::new(), serial: 0 }
     }
 
@@ -124,11 +124,11 @@ impl Hosts {
     }
 }
 
-fn client(kind: &Kind, n: usize, rng: &mut Rng) -> Client {
-    let dataplane::service::ServiceKey::Address { proto, vip, vport } = kind.key else {
+fn client(kinds: &[Kind], n: usize, rng: &mut Rng) -> Client {
+    let service = n % kinds.len();
+    let dataplane::service::ServiceKey::Address { proto, vip, vport } = kinds[service].key else {
         panic!("an address")
     };
-    let service = n % net::kinds().len();
     let key = FlowKey {
         src: 0xac10_0001 + rng.below(3) as u32,
         dst: net::v4(vip),

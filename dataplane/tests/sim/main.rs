@@ -12,6 +12,7 @@ mod hosts;
 mod met;
 mod model;
 mod net;
+mod rewritten;
 mod segment;
 mod shares;
 mod tables;

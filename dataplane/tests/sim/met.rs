@@ -13,6 +13,7 @@ pub struct Met {
     pub strayed: u64,
     pub errors_passed: u64,
     pub errors_of_tunnels: u64,
+    pub answers_to_locals: u64,
 }
 
 impl Met {
@@ -28,6 +29,7 @@ impl Met {
             strayed: self.strayed + other.strayed,
             errors_passed: self.errors_passed + other.errors_passed,
             errors_of_tunnels: self.errors_of_tunnels + other.errors_of_tunnels,
+            answers_to_locals: self.answers_to_locals + other.answers_to_locals,
         }
     }
 
@@ -43,6 +45,7 @@ impl Met {
             strayed,
             errors_passed,
             errors_of_tunnels,
+            answers_to_locals,
         } = *self;
         let all = [
             handed_over,
@@ -55,6 +58,7 @@ impl Met {
             strayed,
             errors_passed,
             errors_of_tunnels,
+            answers_to_locals,
         ];
         assert!(all.iter().all(|&count| count > 0), "not all has happened: {self:?}");
     }

@@ -206,7 +206,7 @@ impl Model {
             let leaving = match conn.server.method {
                 Masq => Leaving::plain(&at_server),
                 Gatewaying => Leaving::plain(&passed),
-                Fullnat => unreachable!("the simulation has no local addresses"),
+                Fullnat => unreachable!("no service of the model has local addresses"),
                 Ipip => Leaving::tunnelled(&passed, net::v4(hop.local), net::v4(hop.target)),
             };
             let through = conn.server.method == Masq;

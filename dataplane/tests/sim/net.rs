@@ -6,8 +6,8 @@ use dataplane::ids::{InterfaceId, PortId};
 use dataplane::interface::Interface;
 use dataplane::nexthop::NextHopState;
 use dataplane::sched::SchedulerKind::{self, Lc, Rr, Wlc, Wrr};
-use dataplane::service::ForwardingMethod::{self, Gatewaying, Ipip, Masq};
-use dataplane::service::ServiceKey;
+use dataplane::service::ForwardingMethod::{self, Fullnat, Gatewaying, Ipip, Masq};
+use dataplane::service::{ClientAddress, ServiceKey};
 use dataplane::testing::control::{Control, Server, interface, tcp, udp};
 use dataplane::testing::{MAC_CLIENT, MAC_DIRECTOR, Rng};
 use std::net::IpAddr;
@@ -20,6 +20,8 @@ pub const VIP: u32 = 0x0a00_0064;
 pub const VIP2: u32 = 0x0a00_0065;
 /// Not virtual until its service comes, in the middle of a story.
 pub const VIP3: u32 = 0x0a00_0066;
+/// Local addresses of fullnat; their indices are their places, from 1.
+pub const LOCALS: [u32; 2] = [0xc0a8_0105, 0xc0a8_0106];
 pub const REAL_SERVERS: u32 = 5;
 
 /// An IPv4 address as packets' keys carry it.
@@ -53,6 +55,15 @@ pub fn kinds() -> [Kind; 6] {
     ]
 }
 
+/// One more, whose packets leave from a local end that only the director knows beforehand.
+pub fn fullnat() -> Kind {
+    Kind { key: tcp(VIP, 82), scheduler: Rr, method: Some(Fullnat), rport: 8082 }
+}
+
+pub fn all_kinds() -> Vec<Kind> {
+    kinds().into_iter().chain([fullnat()]).collect()
+}
+
 pub fn interfaces() -> Vec<Interface> {
     vec![interface(0, 0, MAC_DIRECTOR), interface(1, 0, MAC_DS)]
 }
@@ -69,8 +80,8 @@ pub fn server_of(mac: &[u8]) -> u32 {
 
 pub fn server(kind: &Kind, n: u32, weight: u32) -> Server {
     let method = kind.method.unwrap_or([Masq, Gatewaying, Ipip][n as usize % 3]);
-    // Only masq can map ports.
-    let rport = if method == Masq { kind.rport } else { vport(kind.key) };
+    // The others cannot map ports.
+    let rport = if matches!(method, Masq | Fullnat) { kind.rport } else { vport(kind.key) };
     Server::new(rip(n), rport, method).weight(weight)
 }
 
@@ -93,8 +104,11 @@ pub fn control(rng: &mut Rng, many_servers: bool) -> Control {
     control
 }
 
-fn bring_back(control: &mut Control, kind: &Kind, rng: &mut Rng, many_servers: bool) {
+pub fn bring_back(control: &mut Control, kind: &Kind, rng: &mut Rng, many_servers: bool) {
     control.service(kind.key, kind.scheduler);
+    if kind.method == Some(Fullnat) {
+        control.fullnat(kind.key, &LOCALS, ClientAddress::None);
+    }
     for n in 0..if many_servers { REAL_SERVERS } else { 1 } {
         if !rng.one_in(4) {
             control.server(kind.key, server(kind, n, 1 + rng.below(3) as u32));
@@ -102,9 +116,9 @@ fn bring_back(control: &mut Control, kind: &Kind, rng: &mut Rng, many_servers: b
     }
 }
 
-/// One random change of the rules.
-pub fn change_rules(control: &mut Control, rng: &mut Rng, many_servers: bool) {
-    let kind = kinds()[rng.below(6)];
+/// One random change of the rules of these services.
+pub fn change_rules(control: &mut Control, rng: &mut Rng, many_servers: bool, kinds: &[Kind]) {
+    let kind = kinds[rng.below(kinds.len())];
     let n = if many_servers { rng.below(REAL_SERVERS as usize) as u32 } else { 0 };
     if control.servers(kind.key).is_none() {
         bring_back(control, &kind, rng, many_servers);

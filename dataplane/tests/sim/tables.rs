@@ -1,13 +1,15 @@
 //! All workers' tables, read and recounted.
 
+use super::net;
 use dataplane::conn::Conn;
 use dataplane::flow::FlowKey;
 use dataplane::ids::DestId;
 use dataplane::owner;
 use dataplane::proto;
+use dataplane::service::ForwardingMethod;
 use dataplane::testing::control::Control;
 use dataplane::testing::machine::Machine;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Every conn by its client's key, and the worker that has it.
@@ -26,11 +28,37 @@ pub fn conns(machine: &Machine) -> Conns {
     all
 }
 
-/// Every conn is on the worker that its client end's slot names, slots being dealt in turn.
+/// Every conn is on the worker that its client end's slot names, slots being dealt in turn, and so is
+/// its local end.
 pub fn check_owners(machine: &Machine, conns: &Conns) {
-    for (key, (worker, _)) in conns {
-        let slot = usize::from(owner::slot(key.src, key.sport));
-        assert_eq!(slot % machine.workers(), *worker, "the owner of {key:?}");
+    for (key, (worker, conn)) in conns {
+        let of = |address, port| usize::from(owner::slot(address, port)) % machine.workers();
+        assert_eq!(of(key.src, key.sport), *worker, "the owner of {key:?}");
+        if is_fullnat(conn) {
+            let local: u32 = machine.conns(*worker).local(conn);
+            assert_eq!(of(local, conn.lport), *worker, "the owner of replies to {key:?}");
+        }
+    }
+}
+
+pub fn is_fullnat(conn: &Conn) -> bool {
+    conn.flags.method() == Some(ForwardingMethod::Fullnat)
+}
+
+/// Conns by worker and local address equal a recount, and no two have one reply tuple.
+pub fn check_locals(machine: &Machine, conns: &Conns) {
+    let mut counts: HashMap<(usize, u16), u32> = HashMap::new();
+    let mut ends = HashSet::new();
+    for (worker, conn) in conns.values().filter(|(_, conn)| is_fullnat(conn)) {
+        *counts.entry((*worker, conn.lip_index)).or_default() += 1;
+        let end = (conn.rip, conn.rport, conn.lip_index, conn.lport);
+        assert!(ends.insert(end), "one reply tuple: {conn:?}");
+    }
+    for worker in 0..machine.workers() {
+        for index in 1..=net::LOCALS.len() as u16 {
+            let count = counts.get(&(worker, index)).copied().unwrap_or_default();
+            assert_eq!(machine.counters(worker).conns_of_local(index), count);
+        }
     }
 }
 
