@@ -6,8 +6,8 @@
 //! speaks, and a lost one is repeated with what was lost beside it. The client's later bytes are shifted
 //! by its length ([`crate::app::seq`]).
 //!
-//! A client cannot speak in the director's stead: its own options of that kind are blanked, and what it
-//! sends with its SYN is left out, to be sent again behind the header.
+//! A client cannot speak in the director's stead: its own options of that kind are blanked for as long
+//! as any is read, and what it sends with its SYN is left out, to be sent again behind the header.
 
 use super::lane::{Flow, Shape};
 use super::onward::Way;
@@ -48,14 +48,20 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if !is_tcp || !flow.shape.is_whole() {
             return self.forward(packet, flow, &way, out);
         }
-        // Whoever the client says that it is, the real server is not to believe it.
-        tcp_options::blank(packet, &flow.headers, toa::KIND);
+        let is_syn = flow.headers.event & flags::SYN != 0;
+        if is_syn {
+            self.conns.get_mut(id).flags.remove(ConnFlags::ANSWERED);
+        }
+        if !self.conns.get(id).flags.contains(ConnFlags::ANSWERED) {
+            // Whoever the client says that it is, the real server is not to believe it. One that has
+            // answered reads the option no more.
+            tcp_options::blank(packet, &flow.headers, toa::KIND);
+        }
         let mtu = self.tables.next_hops.get(way.next_hop).mtu;
         let mut told = Flow { headers: flow.headers, ..*flow };
         // A SYN on an established conn is nobody's beginning.
         let established = self.conns.get(id).state == state::ESTABLISHED;
-        if flow.headers.event & flags::SYN != 0 && !established {
-            self.conns.get_mut(id).flags.remove(ConnFlags::ANSWERED);
+        if is_syn && !established {
             if !self.prepare_header(packet, &told.headers, id) {
                 self.end(id);
                 return Verdict::Drop(DropReason::TableFull);
@@ -133,8 +139,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             }
         }
         let answered = self.conns.get(id).flags.contains(ConnFlags::ANSWERED);
-        let resets = headers.event & flags::RST != 0;
-        if !answered && !resets && self.client_address(id) == ClientAddress::Toa {
+        let goes_on = headers.event & (flags::SYN | flags::RST) == 0;
+        if !answered && goes_on && self.client_address(id) == ClientAddress::Toa {
             let client = (headers.key.src, headers.key.sport);
             let longer = headers.ip_len.saturating_add(toa::option_len::<A>() as u16);
             if !fits(longer, mtu) || !toa::insert(packet, headers, client) {
