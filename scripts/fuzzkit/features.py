@@ -23,7 +23,7 @@ FEATURES = {
     "sysctls": (True, "conn_reuse_mode, sloppy_tcp, pmtu_disc"),
     "timeouts": (True, "--set, and waiting for conns to end"),
     "icmp": (True, "ICMP errors about packets, from both sides; echo"),
-    "schedule": (True, "schedule_icmp: errors that begin conns"),
+    "schedule": (False, "schedule_icmp: errors that begin conns, whose few seconds a slow machine's recording outlasts"),
     "pmtu": (False, "errors that say how much fits a tunnel, which ours answers at once and the kernel with the next packet"),
     "sizes": (True, "packets about as large as the MTU, with and without DF"),
     "headers": (True, "TTL and TOS that are rare"),
