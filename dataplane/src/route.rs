@@ -17,8 +17,11 @@ pub enum RouteTarget {
     OnLink(InterfaceId),
     /// Through a gateway.
     Via(NextHopId),
-    /// The director itself.
+    /// The director itself: one of Linux's addresses.
     Local,
+    /// Linux knows the way, by a link that is not ours or a kind of gateway that we do not have, or knows
+    /// that there is none.
+    Linux,
 }
 
 /// An immutable set of routes. Cloning and [`Routes::with`] are cheap.

@@ -96,10 +96,13 @@ pub fn template_row(template: &Template, data: &[u8]) -> ConnRow {
     }
 }
 
-/// One conn as listed; `None` for one whose time has come.
+/// One conn as listed; `None` for one whose time has come. A listing takes its time: packets come
+/// after `now`.
 pub fn row(listed: &Listed, now: Tick) -> Option<ConnRow> {
     let Listed { conn, addresses: Addresses { client, vip, real }, local } = *listed;
-    let left = conn.timeout.checked_sub(now.since(conn.last_seen))?;
+    let age = now.since(conn.last_seen);
+    let came_later = age > u32::MAX / 2;
+    let left = conn.timeout.checked_sub(if came_later { 0 } else { age })?;
     Some(ConnRow {
         proto: conn.proto,
         expires: left / TICKS_PER_SECOND,
@@ -114,4 +117,28 @@ pub fn row(listed: &Listed, now: Tick) -> Option<ConnRow> {
         engine: None,
         local: local.map(|address| SocketAddr::new(address, conn.lport)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+    use dataplane::conn::Conn;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_conn_is_listed_until_its_time_has_come_and_not_lost_by_packets_during_the_listing() {
+        let any = Ipv4Addr::UNSPECIFIED.into();
+        let addresses = Addresses { client: any, vip: any, real: any };
+        let expires = |last_seen: u32, now: u32| {
+            let timeout = 10 * TICKS_PER_SECOND;
+            let mut conn = Conn::zeroed();
+            (conn.last_seen, conn.timeout) = (Tick(last_seen), timeout);
+            row(&Listed { conn, addresses, local: None }, Tick(now)).map(|row| row.expires)
+        };
+        assert_eq!(expires(100, 100 + 4 * TICKS_PER_SECOND), Some(6));
+        assert_eq!(expires(100, 100 + 11 * TICKS_PER_SECOND), None);
+        assert_eq!(expires(105, 100), Some(10), "a packet came after the listing began");
+        assert_eq!(expires(3, u32::MAX - 3), Some(10), "and over the wrap of time");
+    }
 }

@@ -263,7 +263,7 @@ impl Rig {
         assert_eq!(self.hop(far).neighbor, GATEWAY6.ip());
         assert!(matches!(self.route(far), Some(RouteTarget::Via(_))));
         assert_eq!(self.route(OWN6), Some(RouteTarget::Local));
-        assert_eq!(self.route(GATEWAY6), Some(RouteTarget::Local), "Linux knows the link");
+        assert_eq!(self.route(GATEWAY6), Some(RouteTarget::Linux), "Linux knows the link");
         run("ip -6 route add 2001:db8::/32 via fd00::2 mtu 1300");
         self.until("a route", |rig| rig.hop(far).neighbor == RS6.ip()).await;
         assert_eq!((self.hop(far).mtu, self.hop(far).local), (1300, OWN6.ip()));

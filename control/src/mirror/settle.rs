@@ -69,12 +69,13 @@ impl MirrorState {
     /// A way as workers see it. A gateway for which there is no id is Linux's matter.
     fn target_of(&mut self, way: Way, now: Instant) -> Option<RouteTarget> {
         Some(match way {
-            Way::Own | Way::Linux => RouteTarget::Local,
+            Way::Own => RouteTarget::Local,
+            Way::Linux => RouteTarget::Linux,
             Way::Through { interface, gateway: None, .. } => RouteTarget::OnLink(interface),
             Way::Through { interface, gateway: Some(gateway), .. } => {
                 match self.hold(target_on(interface, gateway), Holder::Routes, now) {
                     Ok(id) => RouteTarget::Via(id),
-                    Err(_) => RouteTarget::Local,
+                    Err(_) => RouteTarget::Linux,
                 }
             }
         })

@@ -271,7 +271,7 @@ fn the_lowest_metric_counts_and_a_management_link_never_does() {
     assert_eq!(hop(&changes, id).interface, InterfaceId(1));
     let route = on_link("203.0.113.0/24", MANAGEMENT);
     let changes = rig.tell(Event::Route { route, replace: false });
-    assert_eq!(target(&changes, 0xcb00_7101_u32), Some(RouteTarget::Local));
+    assert_eq!(target(&changes, 0xcb00_7101_u32), Some(RouteTarget::Linux));
 }
 
 #[test]
@@ -469,7 +469,7 @@ fn interfaces_without_a_twin_live_on_the_configuration_alone() {
     let far = hop(&changes, id);
     assert_eq!((far.dst_mac, far.state), (GATEWAY_MAC.0, NextHopState::Resolved));
     assert_eq!(far.local, 0x0a00_0001_u32.ip());
-    assert_eq!(target(&changes, 0x0a00_0001_u32), Some(RouteTarget::Local));
+    assert_eq!(target(&changes, 0x0a00_0001_u32), Some(RouteTarget::Linux));
     assert_eq!(target(&changes, 0x0a00_0009_u32), Some(RouteTarget::OnLink(InterfaceId(0))));
     assert!(changes.asks.is_empty(), "there is nobody to ask");
     state.resync(&Dump::default(), now);

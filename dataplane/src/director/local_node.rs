@@ -23,6 +23,7 @@ use crate::time::Tick;
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use crate::wire::ethernet;
 use crate::wire::ip::IpHeader;
+use crate::wire::tcp::flags;
 
 /// Whether a packet has arrived where it is to go, so that its time to live does not matter. One of 0
 /// is never sent (RFC 1122 section 3.2.1.7).
@@ -85,7 +86,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return;
         }
         self.now = now;
-        let any_local = self.tables.next_hops.any_local();
+        // Without any service IPVS is not in the way: see `leave_to_linux`.
+        let serves = !self.tables.services.services().is_empty();
+        let any_local = serves && self.tables.next_hops.any_local();
         for (place, mut packet) in frames.drain(..).enumerate() {
             let verdict = match any_local {
                 true => self.linux_sends(&mut packet, place < handed_in, out),
@@ -133,10 +136,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         if !handed_in && owner != self.worker {
             return Some(Verdict::HandOver(owner));
         }
-        match self.conn_served_here(&headers.key)? {
-            Ok(id) => Some(self.linux_replies(packet, &flow, id, out)),
-            Err(reason) => Some(Verdict::Drop(reason)),
-        }
+        let opens = headers.event & (flags::SYN | flags::ACK) == flags::SYN;
+        let id = self.conn_served_here(&headers.key, opens)?;
+        Some(self.linux_replies(packet, &flow, id, out))
     }
 
     /// A fragment of what may be a reply, with the ports of its datagram.
@@ -150,20 +152,16 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     /// The conn of a reply that Linux sends: of masq to the real server's address, else to the virtual
-    /// one; or one that was announced to begin so.
-    fn conn_served_here<A: FlowFamily>(
-        &mut self,
-        key: &FlowKey<A>,
-    ) -> Option<Result<ConnId, DropReason>> {
+    /// one; or one that was announced to begin so, if the packet `opens` a connection. What a busy
+    /// shard does not tell is left as it is: Linux's other connections must not wait for it, and TCP
+    /// asks again.
+    fn conn_served_here<A: FlowFamily>(&mut self, key: &FlowKey<A>, opens: bool) -> Option<ConnId> {
         let id = match self.conn_of_reply(key) {
-            Some(id) => id,
-            None => match self.expected_conn(key)? {
-                Ok((id, _)) => id,
-                Err(reason) => return Some(Err(reason)),
-            },
+            None if opens => self.expected_conn(key)?.ok()?.0,
+            known => known?,
         };
         let hop = self.tables.next_hops.get(self.conns.get(id).next_hop);
-        (hop.state == NextHopState::Local).then_some(Ok(id))
+        (hop.state == NextHopState::Local).then_some(id)
     }
 
     fn conn_of_reply<A: FlowFamily>(&mut self, key: &FlowKey<A>) -> Option<ConnId> {

@@ -138,7 +138,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     pub(super) fn hop_to<A: FlowFamily>(&self, target: A) -> Option<NextHop> {
         match self.tables.routes.lookup(target)? {
             RouteTarget::Via(id) => Some(*self.tables.next_hops.get(id)),
-            RouteTarget::Local => None,
+            RouteTarget::Local | RouteTarget::Linux => None,
             RouteTarget::OnLink(_) => {
                 let known = self.tables.next_hops.find(target);
                 Some(known.map_or_else(

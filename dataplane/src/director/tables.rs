@@ -59,7 +59,7 @@ impl Tables {
         match self.routes.lookup(target)? {
             RouteTarget::Via(id) => Some(id),
             RouteTarget::OnLink(_) => self.next_hops.find(target),
-            RouteTarget::Local => None,
+            RouteTarget::Local | RouteTarget::Linux => None,
         }
     }
 

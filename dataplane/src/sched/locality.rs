@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 pub const EXPIRATION: u32 = ticks(24 * 60 * 60);
 
 /// Times a lock is asked for.
-const TRIES: usize = 1000;
+const TRIES: usize = 128;
 
 /// What the workers remember for one service, over snapshots.
 #[derive(Debug)]

@@ -272,10 +272,26 @@ fn errors_about_replies_reach_linux() {
 fn gatewaying_to_the_director_needs_the_virtual_address_there() {
     let mut rig = serving(tcp(VIP, 80), Gatewaying);
     rig.control.routes.remove(VIP.ip(), 32);
+    // Where Linux has a way to it, by a link of its own, it is not Linux's address either.
+    rig.control.routes.insert(0_u32.ip(), 0, RouteTarget::Linux);
     rig.publish();
     let id = rig.id(tcp(VIP, 80), OWN);
     let expected = expect().drops(DropReason::NoRoute, 1).dest(id, begun(40, true));
     rig.check("no VIP", &[(C, &Frame::tcp(CLIENT, 4000, VIP, 80))], expected);
+}
+
+#[test]
+fn without_any_service_linuxs_packets_leave_as_they_are() {
+    let key = tcp(VIP, 80);
+    let mut rig = serving(key, Masq);
+    rig.machine.feed(C, 0, &Frame::tcp(CLIENT, 4000, VIP, 80).flags(SYN).build());
+    rig.machine.settle(rig.now);
+    assert_eq!(rig.machine.take_punted().len(), 1);
+    rig.control.delete_service(key);
+    rig.publish();
+    let reply = to_client(Frame::tcp(OWN, RPORT, CLIENT, 4000).flags(SYN | ACK));
+    assert_eq!(linux_sends(&mut rig, 0, &[&reply]), [(C, reply.build())]);
+    assert_eq!(answered(&rig), (0, 0));
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn routes_of_both_families_stand_side_by_side() {
     assert_eq!(target(&changes, RS6 - 0x10), Some(RouteTarget::Local));
     assert_eq!(target(&changes, RS), Some(RouteTarget::OnLink(InterfaceId(1))));
     assert!(matches!(target(&changes, FAR), Some(RouteTarget::Via(_))));
-    assert_eq!(target(&changes, GATEWAY6), Some(RouteTarget::Local), "Linux knows the link");
+    assert_eq!(target(&changes, GATEWAY6), Some(RouteTarget::Linux), "Linux knows the link");
 }
 
 #[test]
