@@ -8,6 +8,7 @@ use dataplane::forward::tunnel::Encap;
 use dataplane::ids::{DestId, Generation, NextHopId};
 use dataplane::service::persistence::{ClientMask, Persistence};
 use dataplane::service::{Dest, ForwardingMethod, Fullnat, Service, ServiceTable};
+use dataplane::template::Engine;
 use dataplane::time::ticks;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -68,6 +69,7 @@ fn service(
             u_threshold: server.u_threshold,
             l_threshold: server.l_threshold,
             next_hop: next_hops.get(&server.rip).copied().unwrap_or(NextHopId::NONE),
+            added: identity.added,
             shared: identity.shared.clone(),
         });
     }
@@ -79,10 +81,11 @@ fn service(
     let service = Service::new(id, from.key, from.options.scheduler, dests).remembering(known);
     let locality_expiration = desired.sysctls.locality_expiration(from.options.scheduler.kind);
     let (persistence, one_packet) = (persistence(from), from.options.one_packet);
-    Ok(Service { locality_expiration, persistence, one_packet, fullnat, ..service })
+    let calls_out = from.options.engine == Some(Engine::Sip);
+    Ok(Service { locality_expiration, persistence, one_packet, calls_out, fullnat, ..service })
 }
 
-/// An engine without persistence finds what nobody asks for.
+/// An engine without persistence finds what nobody asks for; it lets servers begin conns all the same.
 fn persistence(from: &VirtualService) -> Option<Persistence> {
     let wanted = from.options.persistence?;
     Some(Persistence {

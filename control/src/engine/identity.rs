@@ -30,6 +30,8 @@ pub struct DestIdentity {
     pub base: DestTotals,
     /// Whether the rules have it now.
     pub present: bool,
+    /// Number of the [`Identities::begin`] since which they have it without a break.
+    pub added: u64,
 }
 
 /// A service's identity, and what it counted on destinations that are gone.
@@ -83,6 +85,7 @@ impl std::fmt::Display for Exhausted {
 pub struct Identities {
     services: AHashMap<ServiceKey, ServiceIdentity>,
     next_service: u32,
+    begun: u64,
     /// Indices of local addresses.
     pub locals: LocalIndices,
     directory: DestDirectory,
@@ -93,6 +96,7 @@ impl Default for Identities {
         Identities {
             services: AHashMap::new(),
             next_service: 0,
+            begun: 0,
             locals: LocalIndices::default(),
             directory: DestDirectory::new(MAX_DESTS - 1),
         }
@@ -100,6 +104,13 @@ impl Default for Identities {
 }
 
 impl DestIdentity {
+    /// Marks it absent; what was absent before is added anew if it comes back.
+    fn begin(&mut self) {
+        if !std::mem::take(&mut self.present) {
+            self.added = 0;
+        }
+    }
+
     /// Whether any worker has conns on it, or a client a template of it; `now` is what they have counted. Active and inactive are
     /// read one after the other, and a conn that turns in between is in neither: the count that all
     /// workers share decides. That one lacks conns of an adopted table, which the readings have.
@@ -121,9 +132,10 @@ impl Identities {
     /// before the next [`Identities::sweep`] is removed.
     pub fn begin(&mut self) {
         self.locals.begin();
+        self.begun += 1;
         for service in self.services.values_mut() {
             service.present = false;
-            service.dests.values_mut().for_each(|dest| dest.present = false);
+            service.dests.values_mut().for_each(DestIdentity::begin);
         }
     }
 
@@ -172,12 +184,16 @@ impl Identities {
         rport: u16,
         counted: impl Fn(DestId) -> DestTotals,
     ) -> Result<&mut DestIdentity, Exhausted> {
-        let service = self.service(key, &counted)?.id;
+        let (service, begun) = (self.service(key, &counted)?.id, self.begun);
         let id = self.directory.allocate(service, rip, rport).ok_or(Exhausted::Dests)?;
         let dest = self.service(key, &counted)?.dests.entry((rip, rport)).or_insert_with(|| {
-            DestIdentity { id, rip, shared: Arc::default(), base: counted(id), present: true }
+            let shared = Arc::default();
+            DestIdentity { id, rip, shared, base: counted(id), present: true, added: begun }
         });
         dest.present = true;
+        if dest.added == 0 {
+            dest.added = begun;
+        }
         Ok(dest)
     }
 

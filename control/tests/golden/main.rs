@@ -164,6 +164,17 @@ fn persistent_clients_come_back_as_the_kernels_do() {
 }
 
 #[test]
+fn real_servers_call_as_the_kernels_do_or_as_a_row_says() {
+    let seen = replay_all(&["nat_sip_out"]);
+    assert_eq!((seen.traces, seen.deliberate), (5, 0));
+    assert!(seen.frames > 60 && seen.listings > 40, "{seen:?}");
+    let left_to_linux = [(Answer::Routed, 12), (Answer::RouterIcmp, 3), (Answer::Unreachable, 1)];
+    let mut expected = [0; Answer::COUNT];
+    left_to_linux.into_iter().for_each(|(kind, count)| expected[kind as usize] = count);
+    assert_eq!(seen.by_linux, expected);
+}
+
+#[test]
 fn packets_scheduled_one_by_one_go_where_the_kernels_do() {
     let seen = replay_all(&["ops_"]);
     assert_eq!((seen.traces, seen.deliberate), (2, 0));

@@ -33,6 +33,7 @@ mod path_mtu;
 mod persistent;
 mod related;
 mod send;
+mod sip_out;
 mod strays;
 mod tables;
 mod tell;

@@ -49,7 +49,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return self.too_short(packet, headers, out);
         }
         let Some(index) = self.tables.services.lookup(&headers.key) else {
-            return self.stray(packet, headers, out);
+            return self.of_no_service(packet, flow, out);
         };
         if opening == Opening::Leave {
             return self.punt_flow(headers);

@@ -87,13 +87,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     ) -> Result<Bound, DropReason> {
         let asked = Asked::new(key, self.now);
         let dest = self.schedule(index, &asked).ok_or(DropReason::NoDestination)?;
-        let new = NewTemplate {
-            dest: dest.id,
-            addr: dest.rip,
-            port: template_port(takes, key.dport, dest.rport),
-            flags: flags_of(&dest),
-            timeout,
-        };
+        let new = new_template(&dest, template_port(takes, key.dport, dest.rport), timeout);
         match self.accounts.templates().create(by, &new, self.now) {
             Ok(template) if template.dest == dest.id => Ok((dest, template.id)),
             Ok(template) => {
@@ -102,10 +96,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             }
             Err(refusal) => {
                 dest.conn_removed();
-                Err(match refusal {
-                    Refusal::Busy => DropReason::TemplateBusy,
-                    Refusal::Full => DropReason::TemplateFull,
-                })
+                Err(reason(refusal))
             }
         }
     }
@@ -140,12 +131,25 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 }
 
-fn arrival<A: FlowFamily>(key: &FlowKey<A>) -> Arrival {
+/// A template that leads to this port of a destination.
+pub(super) fn new_template(dest: &Dest, port: u16, timeout: u32) -> NewTemplate {
+    NewTemplate { dest: dest.id, addr: dest.rip, port, flags: flags_of(dest), timeout }
+}
+
+/// Why a packet is dropped that there is to be a template for.
+pub(super) fn reason(refusal: Refusal) -> DropReason {
+    match refusal {
+        Refusal::Busy => DropReason::TemplateBusy,
+        Refusal::Full => DropReason::TemplateFull,
+    }
+}
+
+pub(super) fn arrival<A: FlowFamily>(key: &FlowKey<A>) -> Arrival {
     Arrival { proto: key.proto, client: key.src.ip(), vip: key.dst.ip(), vport: key.dport }
 }
 
 /// The payload of a UDP packet; nothing of another protocol.
-fn udp_payload<'a, P: Packet, A>(packet: &'a P, headers: &Headers<A>) -> &'a [u8] {
+pub(super) fn udp_payload<'a, P: Packet, A>(packet: &'a P, headers: &Headers<A>) -> &'a [u8] {
     let begin = usize::from(headers.l4) + udp::HEADER_LEN;
     let end = usize::from(headers.l3) + usize::from(headers.ip_len);
     let of_udp = headers.key.proto == protocol::UDP;

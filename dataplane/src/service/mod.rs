@@ -94,6 +94,9 @@ pub struct Service {
     pub persistence: Option<Persistence>,
     /// Every packet is scheduled anew and no conn kept, of UDP (one-packet scheduling).
     pub one_packet: bool,
+    /// Its masq servers may begin conns of UDP themselves: its engine lets them (`conn_out`,
+    /// `ip_vs_pe_sip.c`), persistent or not.
+    pub calls_out: bool,
     /// What its fullnat destinations need.
     pub fullnat: Fullnat,
 }
@@ -123,6 +126,7 @@ impl Service {
             locality_expiration: sched::EXPIRATION,
             persistence: None,
             one_packet: false,
+            calls_out: false,
             fullnat: Fullnat::default(),
         }
     }
@@ -164,6 +168,8 @@ pub struct Dest {
     pub l_threshold: u32,
     /// Where frames for `rip` go.
     pub next_hop: NextHopId,
+    /// When it was added: greater than that of all before it.
+    pub added: u64,
     /// What all workers share about it.
     pub shared: Arc<DestShared>,
 }
@@ -199,6 +205,7 @@ pub(crate) mod example {
             u_threshold: 0,
             l_threshold: 0,
             next_hop: NextHopId::NONE,
+            added: u64::from(id),
             shared: Arc::default(),
         }
     }

@@ -221,6 +221,15 @@ impl ServiceTable {
         self.real_services.has(proto, rip.ip(), rport)
     }
 
+    /// Index of the service that a real server may begin a conn of from this port, and what
+    /// it is there as a destination: of the services that have it, the one that got it last decides
+    /// (`ip_vs_find_real_service`).
+    pub fn caller<A: Address>(&self, proto: u8, rip: A, rport: u16) -> Option<(usize, &Dest)> {
+        let (index, dest) = self.real_services.caller(proto, rip.ip(), rport)?;
+        let service = self.service(index);
+        service.calls_out.then(|| (index, &service.dests[dest]))
+    }
+
     /// Whether packets to the address are a client's: a service has it, a mark rule covers it (with
     /// a service or not: conns may have outlived it), or conns outlived its service.
     #[inline]

@@ -88,6 +88,7 @@ struct Rule {
     scheduler: SchedulerKind,
     persistence: Option<Persistence>,
     one_packet: bool,
+    calls_out: bool,
     fullnat: Fullnat,
     locality: Option<Arc<Locality>>,
     /// Deleted services keep their id: destinations added again find their conns.
@@ -186,6 +187,7 @@ impl Control {
                 scheduler,
                 persistence: None,
                 one_packet: false,
+                calls_out: false,
                 fullnat: Fullnat::default(),
                 locality: None,
                 present: true,
@@ -199,6 +201,11 @@ impl Control {
         let mask = ClientMask::exact(key.family());
         self.rule(key).persistence =
             seconds.map(|seconds| Persistence { timeout: ticks(seconds), mask, engine });
+    }
+
+    /// Lets a service's masq servers begin conns, or no longer, as an engine does.
+    pub fn calls_out(&mut self, key: ServiceKey, calls_out: bool) {
+        self.rule(key).calls_out = calls_out;
     }
 
     /// Makes a service schedule each packet by itself, or no longer.
@@ -291,9 +298,9 @@ impl Control {
                 let id = ServiceId(at as u32 + 1);
                 let service = Service::new(id, rule.key, rule.scheduler, dests)
                     .remembering(&mut self.rules[at].locality);
-                let Rule { persistence, one_packet, ref fullnat, .. } = *rule;
+                let Rule { persistence, one_packet, calls_out, ref fullnat, .. } = *rule;
                 let fullnat = fullnat.clone();
-                services.push(Service { persistence, one_packet, fullnat, ..service });
+                services.push(Service { persistence, one_packet, calls_out, fullnat, ..service });
             }
         }
         let vips: Vec<IpAddr> = self.rules.iter().filter_map(|rule| vip(rule.key)).collect();
@@ -335,6 +342,7 @@ impl Control {
             u_threshold: server.thresholds.0,
             l_threshold: server.thresholds.1,
             next_hop: NextHopId(hop as u16),
+            added: u64::from(id.0),
             shared: self.shared(id).clone(),
         }
     }

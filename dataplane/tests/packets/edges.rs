@@ -99,6 +99,7 @@ fn replies_find_their_conn_when_a_mark_rule_covers_the_clients() {
         u_threshold: 0,
         l_threshold: 0,
         next_hop: NextHopId(hop as u16),
+        added: 1,
         shared: Arc::default(),
     };
     let key = ServiceKey::Fwmark { mark: 1, family: Family::V4 };

@@ -22,6 +22,7 @@ mod refuse;
 mod related;
 mod rig;
 mod rules;
+mod sip_out;
 mod strays;
 mod tell;
 mod tunnel;
