@@ -143,7 +143,8 @@ fn options_text(options: &ServiceOptions, family: Family) -> String {
             let _ = write!(text, " mask {}", mask_text(mask));
         }
     }
-    if let Some(engine) = engine {
+    // What only lets real servers begin conns is in `-S` alone.
+    if let Some(engine) = engine.filter(|_| persistence.is_some()) {
         let _ = write!(text, " pe {}", engine_name(engine));
     }
     if one_packet {

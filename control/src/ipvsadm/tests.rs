@@ -243,6 +243,7 @@ fn scheduler_flags_are_listed_and_saved_by_their_names() {
 fn options_of_services_and_tunnels_are_listed_and_saved() {
     let cases = [
         ("-u 10.0.0.1:5060 -p 60 --pe sip", "UDP  10.0.0.1:5060 wlc persistent 60 pe sip", ""),
+        ("-u 10.0.0.1:5060 --pe sip", "UDP  10.0.0.1:5060 wlc", "-s wlc --pe sip"),
         ("-u 10.0.0.1:53 -b flag-1 -o", "UDP  10.0.0.1:53 wlc (flag-1) ops", "-s wlc -o -b flag-1"),
         ("-t 10.0.0.1:0 -p", "TCP  10.0.0.1:0 wlc persistent 360", "-s wlc -p 360"),
         ("-t 10.0.0.1:80 -p 9 -M 255.255.255.255", "TCP  10.0.0.1:80 wlc persistent 9", ""),

@@ -79,7 +79,7 @@ fn three_workers_that_share_the_flows_do_as_one_does() {
             traces += 1;
         }
     }
-    assert_eq!(traces, 147);
+    assert_eq!(traces, 152);
 }
 
 #[test]
