@@ -307,6 +307,20 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_back_was_added_last_and_what_stays_was_not() {
+        let mut ids = Identities::default();
+        let mut added = |servers: &[u32]| -> Vec<u64> {
+            ids.begin();
+            let each = servers.iter();
+            each.map(|&server| ids.dest(WEB, v4(server), 80, one_conn).unwrap().added).collect()
+        };
+        assert_eq!(added(&[1, 2]), [1, 1]);
+        assert_eq!(added(&[2]), [1], "it stays");
+        assert_eq!(added(&[1, 2, 3]), [3, 1, 3]);
+        assert_eq!(added(&[1, 2, 3]), [3, 1, 3]);
+    }
+
+    #[test]
     fn a_service_that_comes_back_counts_from_zero_and_a_server_that_does_goes_on() {
         let counted = |_| DestTotals { conns: 5, inactive: 1, ..DestTotals::default() };
         let mut ids = Identities::default();
