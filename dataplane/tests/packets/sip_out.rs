@@ -1,6 +1,7 @@
 //! Calls that real servers begin: who may, what becomes of the packet, and whose the conn is.
 
 use crate::rig::*;
+use dataplane::flow::protocol;
 use dataplane::service::ForwardingMethod::{Gatewaying, Masq};
 use dataplane::service::ServiceKey;
 use dataplane::template::Engine;
@@ -123,6 +124,36 @@ fn one_end_of_a_client_is_the_later_callers() {
     assert_eq!(rig.machine.templates().len(), 2, "that of the first is left to die");
     rig.pass(1000);
     rig.machine.settle(rig.now);
+}
+
+/// A call in two fragments, the Call-ID in the first.
+fn in_two(src: u32, dst: u32) -> [Frame; 2] {
+    let text = [CALL, &[b'x'; 100]].concat();
+    let whole = Frame::udp(src, 5060, dst, 4000).payload(&text).build_ip();
+    let piece = |from: usize, to: usize, more| {
+        let data = &whole[20 + from..20 + to];
+        Frame::raw(src, dst, protocol::UDP, data).id(7).fragment(from as u16, more)
+    };
+    [piece(0, 80, true), piece(80, whole.len() - 20, false)]
+}
+
+#[test]
+fn a_call_in_fragments_leaves_in_fragments() {
+    for one_packet in [false, true] {
+        let mut rig = calling(|rig| rig.control.one_packet(sip(), one_packet));
+        let first = rig.id(sip(), rip(1));
+        let frames = in_two(rip(1), CLIENT).map(|frame| from_server(1, frame));
+        let lefts = in_two(VIP, CLIENT).map(|frame| to_client(frame.ttl(63)));
+        let expected = match one_packet {
+            false => lefts
+                .iter()
+                .fold(expect(), |all, left| all.sends(C, left))
+                .dest(first, Moved { out_bytes: LEN + 100, ..begun_outwards() }),
+            // Nothing would tell whose the second is.
+            true => frames.iter().fold(expect(), |all, it| all.punts(PuntClass::Rest, S, it)),
+        };
+        rig.check("call", &[(S, &frames[0]), (S, &frames[1])], expected);
+    }
 }
 
 #[test]
