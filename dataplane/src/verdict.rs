@@ -83,6 +83,8 @@ named_enum! {
         TunnelError = "tunnel_error",
         /// Fragment of TCP to a real server that is told the client's address in the stream.
         FragmentTold = "fragment_told",
+        /// Client's data that its real server could have read before the PROXY header.
+        BeforeProxyHeader = "before_proxy_header",
         /// A real server's packet without a conn; with `nat_icmp_send` it gets port-unreachable.
         NoConn = "no_conn",
         /// No destination available; the client gets port-unreachable.

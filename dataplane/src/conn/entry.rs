@@ -44,7 +44,7 @@ bitflags::bitflags! {
         const REPLIES = 1 << 21;
         /// A helper reads its packets (the kernel's `cp->app`).
         const HELPED = 1 << 22;
-        /// Fullnat: the real server has sent more than its SYN.
+        /// Fullnat: the real server has sent data, or nothing is told to it.
         const ANSWERED = 1 << 23;
 
         /// What tells a plain way: all zero for masq, and for no other method and no helper.

@@ -13,7 +13,7 @@ use crate::conn::{Conn, ConnFlags};
 use crate::flow::{Direction, FlowKey, protocol};
 use crate::forward::plain::Change;
 use crate::forward::tunnel::{Encap, Inner, four_in_four};
-use crate::forward::{self, ipip, link};
+use crate::forward::{self, ipip, link, tcp_options, toa};
 use crate::ids::PortId;
 use crate::io::{Packet, Pool};
 use crate::nexthop::{NextHop, PlainHop};
@@ -197,6 +197,10 @@ fn fullnat_inwards<P: Packet, A: FlowFamily>(
 ) -> Option<()> {
     let ((src, sport), (dst, dport)) = ((local, conn.lport), (rip, conn.rport));
     let ends = FlowKey { src, sport, dst, dport, ..flow.headers.key };
+    if conn.proto == protocol::TCP {
+        // The whole way, if it has to do the rest, finds none.
+        tcp_options::blank(packet, &flow.headers, toa::KIND);
+    }
     rewrite(packet, flow, &inwards(conn, ends), hop)
 }
 

@@ -6,8 +6,10 @@
 //! speaks, and a lost one is repeated with what was lost beside it. The client's later bytes are shifted
 //! by its length ([`crate::app::seq`]).
 //!
-//! A client cannot speak in the director's stead: its own options of that kind are blanked for as long
-//! as any is read, and what it sends with its SYN is left out, to be sent again behind the header.
+//! A client cannot speak in the director's stead: its own options of that kind are blanked, and what it
+//! sends with its SYN is left out, to be sent again behind the header. Where its first byte is, and
+//! whether its handshake is over, the real server says: by its SYN, ACK, and by data of its own. The
+//! conn's state says neither, for it changes by segments that the real server never accepts.
 
 use super::lane::{Flow, Shape};
 use super::onward::Way;
@@ -26,8 +28,10 @@ use crate::wire::tcp::flags;
 use crate::wire::{be16, be32, checksum, put16, tcp};
 
 /// What a record remembers of a PROXY header: its version until the real server has it, then nothing.
+/// Before the real server's SYN, ACK nothing is shifted yet.
 const VERSION_1: u8 = 1;
 const VERSION_2: u8 = 2;
+const SYN_ACK: u8 = flags::SYN | flags::ACK;
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Forwards a client's packet of a fullnat conn, with what the real server is to be told.
@@ -40,36 +44,28 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out: &mut Outbox<P>,
     ) -> Verdict {
         let way = self.way_of(id);
-        let is_tcp = flow.headers.key.proto == protocol::TCP;
-        if is_tcp && flow.shape == Shape::First && self.is_told_of(id) {
-            // Put together nowhere, it could carry what only the director may say.
-            return Verdict::Drop(DropReason::FragmentTold);
-        }
-        if !is_tcp || !flow.shape.is_whole() {
+        if flow.headers.key.proto != protocol::TCP {
             return self.forward(packet, flow, &way, out);
         }
-        let is_syn = flow.headers.event & flags::SYN != 0;
-        if is_syn {
-            self.conns.get_mut(id).flags.remove(ConnFlags::ANSWERED);
-        }
-        if !self.conns.get(id).flags.contains(ConnFlags::ANSWERED) {
-            // Whoever the client says that it is, the real server is not to believe it. One that has
-            // answered reads the option no more.
-            tcp_options::blank(packet, &flow.headers, toa::KIND);
+        // Whoever the client says that it is, the real server is not to believe it.
+        match flow.shape {
+            Shape::First => {
+                if let Err(reason) = self.check_fragment(packet, &flow.headers, id) {
+                    return Verdict::Drop(reason);
+                }
+                tcp_options::blank(packet, &flow.headers, toa::KIND);
+                return self.forward(packet, flow, &way, out);
+            }
+            Shape::Plain | Shape::Whole => tcp_options::blank(packet, &flow.headers, toa::KIND),
+            Shape::Cut | Shape::Riding | Shape::Later => {
+                return self.forward(packet, flow, &way, out);
+            }
         }
         let mtu = self.tables.next_hops.get(way.next_hop).mtu;
         let mut told = Flow { headers: flow.headers, ..*flow };
-        // A SYN on an established conn is nobody's beginning.
-        let established = self.conns.get(id).state == state::ESTABLISHED;
-        if is_syn && !established {
-            if !self.prepare_header(packet, &told.headers, id) {
-                self.end(id);
-                return Verdict::Drop(DropReason::TableFull);
-            }
-            if self.client_address(id) != ClientAddress::None {
-                if let Err(refused) = without_data(packet, &mut told.headers) {
-                    return Verdict::Drop(refused.reason());
-                }
+        if flow.headers.event & flags::SYN != 0 {
+            if let Err(reason) = self.prepare(packet, &mut told.headers, id) {
+                return Verdict::Drop(reason);
             }
         } else if !flow.headers.df || fits(flow.headers.ip_len, mtu) {
             match self.tell(packet, &mut told.headers, id, mtu, out) {
@@ -79,6 +75,21 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             }
         }
         self.forward(packet, &told, &way, out)
+    }
+
+    /// Whether the first fragment of a client's segment may go on: put together nowhere, it could carry
+    /// what only the director may say.
+    fn check_fragment<A: FlowFamily>(
+        &self,
+        packet: &P,
+        headers: &Headers<A>,
+        id: ConnId,
+    ) -> Result<(), DropReason> {
+        if self.is_told_of(id) {
+            return Err(DropReason::FragmentTold);
+        }
+        // The rest of its options would be in the next one.
+        edit::payload(packet.bytes(), headers).map(|_| ()).ok_or(DropReason::FragmentTiny)
     }
 
     /// Whether the real server of a conn is told of its client, or numbers are shifted for that.
@@ -94,25 +105,48 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         place.map_or(ClientAddress::None, |(at, _)| services.service(at).fullnat.client_address)
     }
 
-    /// The client's SYN: its first byte has the next number, and a PROXY header is to have it instead.
-    /// `false` if there is no room to remember that.
-    fn prepare_header<A: FlowFamily>(
+    /// The version of the PROXY header that the real server of a conn is to get.
+    fn proxy_version(&self, id: ConnId) -> Option<u8> {
+        match self.client_address(id) {
+            ClientAddress::None | ClientAddress::Toa => None,
+            ClientAddress::ProxyV1 => Some(VERSION_1),
+            ClientAddress::ProxyV2 => Some(VERSION_2),
+        }
+    }
+
+    /// A client's SYN, which may begin something or not: it brings nothing else, and there is room to
+    /// remember a header. The conn ends if there is none.
+    fn prepare<A: FlowFamily>(
         &mut self,
-        packet: &P,
-        headers: &Headers<A>,
+        packet: &mut P,
+        headers: &mut Headers<A>,
         id: ConnId,
-    ) -> bool {
-        let memory = match self.client_address(id) {
-            ClientAddress::None | ClientAddress::Toa => return true,
-            ClientAddress::ProxyV1 => VERSION_1,
-            ClientAddress::ProxyV2 => VERSION_2,
-        };
-        let delta = self.proxy_header::<A>(id, memory).len() as i32;
-        let seq = be32(&packet.bytes()[headers.l4.into()..], tcp::SEQ);
-        let inbound = Shift { init_seq: seq.wrapping_add(1), delta, previous_delta: 0 };
-        let mut record = attached::record_of(&self.conns, id);
-        (record.inbound, record.memory) = (inbound, memory);
-        attached::set_record(&mut self.conns, id, record)
+    ) -> Result<(), DropReason> {
+        if self.client_address(id) == ClientAddress::None {
+            return Ok(());
+        }
+        if let Some(version) = self.proxy_version(id) {
+            let mut record = attached::record_of(&self.conns, id);
+            // One that is established without a record began before its service told anything.
+            if record.inbound.is_none() && self.conns.get(id).state != state::ESTABLISHED {
+                record.memory = version;
+            }
+            if !attached::set_record(&mut self.conns, id, record) {
+                self.end(id);
+                return Err(DropReason::TableFull);
+            }
+        }
+        without_data(packet, headers).map_err(edit::Refused::reason)
+    }
+
+    /// A real server's SYN, ACK begins the conn's stream at `first`, the client's number: a PROXY header
+    /// is to have it. A repeated one may come after the header was acknowledged, which then goes once
+    /// more in its place until that is seen again.
+    fn begin_stream<A: FlowFamily>(&self, record: &mut Record, id: ConnId, first: u32) {
+        let version = self.proxy_version(id);
+        let delta = version.map_or(0, |version| self.proxy_header::<A>(id, version).len() as i32);
+        record.inbound = Shift { init_seq: first, delta, previous_delta: 0 };
+        record.memory = version.unwrap_or_default();
     }
 
     fn proxy_header<A: FlowFamily>(&self, id: ConnId, version: u8) -> proxy::Header {
@@ -136,6 +170,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             let record = attached::record_of(&self.conns, id);
             if !record.inbound.is_none() {
                 return self.tell_by_header(packet, headers, (id, &record), mtu, out);
+            }
+            if record.memory != 0 && headers.event & flags::RST == 0 {
+                return Err(DropReason::BeforeProxyHeader);
             }
         }
         let answered = self.conns.get(id).flags.contains(ConnFlags::ANSWERED);
@@ -161,6 +198,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let l4 = usize::from(headers.l4);
         let seq = be32(&packet.bytes()[l4..], tcp::SEQ);
         let first = seq == record.inbound.init_seq && headers.event & flags::RST == 0;
+        if record.memory != 0 && covers(packet.bytes(), headers, record.inbound.init_seq) {
+            return Err(DropReason::BeforeProxyHeader);
+        }
         if record.memory == 0 || !first {
             seq::adjust(&mut packet.bytes_mut()[l4..], &record.inbound, &Shift::default());
             return Ok(None);
@@ -222,31 +262,70 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         verdict
     }
 
-    /// A real server's packet, as it came: it has answered, and what it acknowledges is shifted back.
+    /// A real server's packet, as it came: whether it has answered, where the client's stream begins, and
+    /// what it acknowledges, which is shifted back.
     pub(super) fn heard<A: FlowFamily>(
         &mut self,
         packet: &mut P,
         headers: &Headers<A>,
         id: ConnId,
     ) {
-        if headers.event & flags::SYN == 0 {
+        let event = headers.event;
+        if event & flags::SYN != 0 {
+            self.conns.get_mut(id).flags.remove(ConnFlags::ANSWERED);
+        } else if self.is_answer(packet, headers, id) {
             self.conns.get_mut(id).flags.insert(ConnFlags::ANSWERED);
         }
         if self.conns.side(id).is_none() {
             return;
         }
-        let mut record = attached::record_of(&self.conns, id);
+        let before = attached::record_of(&self.conns, id);
+        let mut record = before;
         let segment = &mut packet.bytes_mut()[headers.l4.into()..];
-        let acked = be32(segment, tcp::ACK).wrapping_sub(record.inbound.init_seq) as i32;
-        let acks = headers.event & flags::ACK != 0;
-        if record.memory != 0 && acks && acked >= record.inbound.delta {
-            // From here on the client's first byte is behind the header, too.
-            record.memory = 0;
-            record.inbound.init_seq = record.inbound.init_seq.wrapping_sub(1);
+        let ack = be32(segment, tcp::ACK);
+        let acked = ack.wrapping_sub(record.inbound.init_seq) as i32;
+        match event & (flags::SYN | flags::RST | flags::ACK) {
+            SYN_ACK => self.begin_stream::<A>(&mut record, id, ack),
+            flags::ACK if is_owed(&record) && acked >= record.inbound.delta => {
+                // From here on the client's first byte is behind the header, too.
+                record.memory = 0;
+                record.inbound.init_seq = record.inbound.init_seq.wrapping_sub(1);
+            }
+            _ => {}
+        }
+        if record != before {
             attached::set_record(&mut self.conns, id, record);
         }
         seq::adjust(segment, &Shift::default(), &record.inbound);
     }
+
+    /// Whether a real server's packet, no SYN, shows that its handshake is over: what has not accepted a
+    /// connection sends acknowledgements and resets, too (`tcp_check_req`, `tcp_minisocks.c`), but
+    /// neither data nor FIN. Where nothing is told, nobody waits for that.
+    fn is_answer<A: FlowFamily>(&self, packet: &P, headers: &Headers<A>, id: ConnId) -> bool {
+        if headers.event & flags::RST != 0 || self.conns.get(id).flags.contains(ConnFlags::ANSWERED)
+        {
+            return false;
+        }
+        let has_data =
+            || edit::payload(packet.bytes(), headers).is_some_and(|data| !data.is_empty());
+        headers.event & flags::FIN != 0
+            || has_data()
+            || self.client_address(id) == ClientAddress::None
+    }
+}
+
+/// Whether a segment that begins before a number brings a byte of that number or later: of such a one a
+/// receiver takes what is new to it (RFC 9293 section 3.10.7.4).
+fn covers<A: FlowFamily>(frame: &[u8], headers: &Headers<A>, number: u32) -> bool {
+    let before = number.wrapping_sub(be32(&frame[headers.l4.into()..], tcp::SEQ));
+    let data = edit::payload(frame, headers).map_or(0, |data| data.len() as u32);
+    (1..data).contains(&before)
+}
+
+/// Whether it is known where a PROXY header goes that the real server has not got.
+fn is_owed(record: &Record) -> bool {
+    record.memory != 0 && !record.inbound.is_none()
 }
 
 /// Takes from a SYN what its client says with it (RFC 7413): it is in front of all that the real server

@@ -18,10 +18,13 @@ pub const FAST_OPEN: u8 = 34;
 pub fn blank<A: Address, P: Packet>(packet: &mut P, headers: &Headers<A>, kind: u8) {
     let tcp = &mut packet.bytes_mut()[headers.l4.into()..];
     let header_len = tcp::header_len(tcp);
-    // Most segments have none, or time stamps alone.
     let Some(header) = tcp.get_mut(..header_len).filter(|_| header_len > tcp::MIN_LEN) else {
         return;
     };
+    // Most have time stamps alone.
+    if !header[tcp::MIN_LEN..].contains(&kind) {
+        return;
+    }
     let before = checksum::fold(checksum::sum(header));
     if !blank_in(&mut header[tcp::MIN_LEN..], kind) {
         return;

@@ -70,6 +70,7 @@ fn dressed(rng: &mut Rng, frame: Frame) -> Frame {
         6 => frame.bad_ip_checksum(),
         7 => frame.df().payload(&[1; 1200]),
         8 => frame.tos(3),
+        9 => frame.tcp_options(&[254, 8, 0, 80, 8, 8, 8, 8]),
         _ => frame,
     }
 }

@@ -2,12 +2,14 @@
 
 use crate::rig::*;
 use dataplane::app::proxy;
+use dataplane::flow::protocol::TCP;
 use dataplane::sched::SchedulerKind;
 use dataplane::service::ClientAddress::{self, ProxyV1, ProxyV2, Toa};
 use dataplane::service::ForwardingMethod::Fullnat;
 use dataplane::testing::control::{Server, tcp};
 use dataplane::testing::{Frame, assert_frames_equal};
-use dataplane::wire::tcp::flags::{ACK, FIN, SYN};
+use dataplane::verdict::DropReason;
+use dataplane::wire::tcp::flags::{ACK, FIN, RST, SYN};
 use std::sync::atomic::Ordering::Relaxed;
 
 const LIP: u32 = 0xc0a8_0105;
@@ -155,10 +157,21 @@ fn the_option_is_there_until_the_real_server_has_answered() {
     let wanted = told.behind(ACK, 7, ack, &data);
     told.check("full packet", (C, told.request(ACK, 7, ack, &data)), &[(S, wanted)]);
     assert_eq!(told.rig.machine.counters(0).toa_omitted.load(Relaxed), 2);
-    let wanted = told.to_client(ACK, ack, 6, b"");
-    told.check("reply", (S, told.reply(ACK, ack, 6, b"")), &[(C, wanted)]);
-    let wanted = told.behind(ACK, 7, ack, b"y");
-    told.check("then", (C, told.request(ACK, 7, ack, b"y")), &[(S, wanted)]);
+    // What has not accepted the connection sends these, too.
+    for flags in [ACK, RST | ACK] {
+        let wanted = told.to_client(flags, ack, 6, b"");
+        told.check("nothing", (S, told.reply(flags, ack, 6, b"")), &[(C, wanted)]);
+        let wanted = told.behind(ACK, 7, ack, b"y").tcp_options(&option);
+        told.check("still", (C, told.request(ACK, 7, ack, b"y")), &[(S, wanted)]);
+    }
+    let wanted = told.to_client(ACK, ack, 8, b"hello");
+    told.check("reply", (S, told.reply(ACK, ack, 8, b"hello")), &[(C, wanted)]);
+    let wanted = told.behind(ACK, 8, ack, b"z");
+    told.check("then", (C, told.request(ACK, 8, ack, b"z")), &[(S, wanted)]);
+    // By the short way, too, a lie is none.
+    let wanted = told.behind(ACK, 8, ack, b"z").tcp_options(&[1; 8]);
+    let came = told.request(ACK, 8, ack, b"z").tcp_options(&[254, 8, 0, 80, 8, 8, 8, 8]);
+    told.check("forged", (C, came), &[(S, wanted)]);
 }
 
 #[test]
@@ -193,14 +206,134 @@ fn a_new_handshake_on_an_established_conn_is_told_the_truth_too() {
     let mut told = Told::new(Toa);
     let wanted = told.behind(ACK, 1, ack, b"").tcp_options(&ours);
     told.check("ACK", (C, told.request(ACK, 1, ack, b"")), &[(S, wanted)]);
-    let wanted = told.to_client(ACK, ack, 1, b"");
-    told.check("reply", (S, told.reply(ACK, ack, 1, b"")), &[(C, wanted)]);
-    // The real server has lost the conn, the director has not.
+    let hello = told.to_client(ACK, ack, 1, b"hello");
+    told.check("reply", (S, told.reply(ACK, ack, 1, b"hello")), &[(C, hello)]);
+    // The real server has lost the conn, or loses it behind what is still under way; the director has not.
     let wanted = told.behind(SYN, 900, 0, b"");
     told.check("SYN", (C, told.request(SYN, 900, 0, b"")), &[(S, wanted)]);
+    let hello = told.to_client(ACK, ack, 1, b"hello");
+    told.check("under way", (S, told.reply(ACK, ack, 1, b"hello")), &[(C, hello)]);
+    let wanted = told.to_client(SYN | ACK, 4, 901, b"");
+    told.check("SYN, ACK", (S, told.reply(SYN | ACK, 4, 901, b"")), &[(C, wanted)]);
     let wanted = told.behind(ACK, 901, 5, b"").tcp_options(&[&ours[..], &[1; 8]].concat());
     let came = told.request(ACK, 901, 5, b"").tcp_options(&forged);
     told.check("forged", (C, came), &[(S, wanted)]);
+}
+
+/// What a client would like its real server to read first.
+const LIE: &[u8] = b"PROXY TCP4 8.8.8.8 8.8.8.8 1 1\r\n";
+
+#[test]
+fn a_new_handshake_on_an_established_conn_begins_with_a_header_too() {
+    let header = proxy::v2((CLIENT, 4000), (VIP, 80));
+    let (len, ack) = (header.len() as u32, SERVER_ISN + 1);
+    let early = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1];
+    for acknowledged in [false, true] {
+        let mut told = Told::new(ProxyV2);
+        if acknowledged {
+            let wanted = told.behind(ACK, 1, ack, &[&header[..], b"GET /"].concat());
+            told.check("data", (C, told.request(ACK, 1, ack, b"GET /")), &[(S, wanted)]);
+            let wanted = told.to_client(ACK, ack, 6, b"hello");
+            told.check("reply", (S, told.reply(ACK, ack, 6 + len, b"hello")), &[(C, wanted)]);
+        } else {
+            // No real server takes it, but the conn is established by it.
+            told.check("broken", (C, told.request(ACK, 1, ack, LIE).bad_l4_checksum()), &[]);
+        }
+        let came = told.request(SYN, 900, 0, LIE).tcp_options(&early);
+        let wanted = told.behind(SYN, 900, 0, b"").tcp_options(&[1; 12]);
+        told.check("SYN", (C, came), &[(S, wanted)]);
+        let wanted = told.to_client(SYN | ACK, 4, 901, b"");
+        told.check("SYN, ACK", (S, told.reply(SYN | ACK, 4, 901, b"")), &[(C, wanted)]);
+        let wanted = told.behind(ACK, 901, 5, &[&header[..], LIE].concat());
+        told.check("lie", (C, told.request(ACK, 901, 5, LIE)), &[(S, wanted)]);
+        let wanted = told.to_client(ACK, 5, 902, b"");
+        told.check("reply", (S, told.reply(ACK, 5, 902 + len, b"")), &[(C, wanted)]);
+        let wanted = told.behind(ACK, 902 + len, 5, b"more");
+        told.check("more", (C, told.request(ACK, 902, 5, b"more")), &[(S, wanted)]);
+    }
+}
+
+#[test]
+fn a_client_alone_does_not_move_the_header() {
+    let header = proxy::v2((CLIENT, 4000), (VIP, 80));
+    let ack = SERVER_ISN + 1;
+    let mut told = Told::new(ProxyV2);
+    // The real server has the first SYN, and says so.
+    for seq in [900, 1_u32.wrapping_sub(header.len() as u32)] {
+        let wanted = told.behind(SYN, seq, 0, b"");
+        told.check("SYN", (C, told.request(SYN, seq, 0, b"")), &[(S, wanted)]);
+        let wanted = told.to_client(ACK, ack, 1, b"");
+        told.check("no", (S, told.reply(ACK, ack, 1, b"")), &[(C, wanted)]);
+    }
+    // Nor does it speak from before its place.
+    told.check("overlap", (C, told.request(ACK, 0, ack, b"xPROXY")), &[]);
+    let dropped =
+        |told: &Told| told.rig.machine.totals().dropped[DropReason::BeforeProxyHeader.index()];
+    assert_eq!(dropped(&told), 1);
+    let probe = told.behind(ACK, 0, ack, b"x");
+    told.check("keepalive", (C, told.request(ACK, 0, ack, b"x")), &[(S, probe)]);
+    let wanted = told.behind(ACK, 1, ack, &[&header[..], LIE].concat());
+    told.check("lie", (C, told.request(ACK, 1, ack, LIE)), &[(S, wanted)]);
+    // Before any answer it says nothing; a reset is no data.
+    let other = |flags, seq| Frame::tcp(CLIENT, 4001, VIP, 80).flags(flags).seq(seq);
+    for (frame, sent, drops) in
+        [(other(SYN, 5), 1, 1), (other(ACK, 6).payload(LIE), 0, 2), (other(RST, 6), 1, 2)]
+    {
+        told.rig.machine.feed(C, 0, &frame.build());
+        told.rig.machine.settle(told.rig.now);
+        assert_eq!((told.rig.machine.take_sent().len(), dropped(&told)), (sent, drops));
+    }
+}
+
+#[test]
+fn a_repeated_syn_ack_changes_nothing_that_matters() {
+    let header = proxy::v2((CLIENT, 4000), (VIP, 80));
+    let (len, ack) = (header.len() as u32, SERVER_ISN + 1);
+    let mut told = Told::new(ProxyV2);
+    let again = |told: &mut Told| {
+        let wanted = told.to_client(SYN | ACK, SERVER_ISN, 1, b"");
+        told.check("again", (S, told.reply(SYN | ACK, SERVER_ISN, 1, b"")), &[(C, wanted)]);
+    };
+    again(&mut told);
+    let first = told.behind(ACK, 1, ack, &[&header[..], b"GET /"].concat());
+    told.check("data", (C, told.request(ACK, 1, ack, b"GET /")), &[(S, first)]);
+    let wanted = told.to_client(ACK, ack, 6, b"hello");
+    told.check("reply", (S, told.reply(ACK, ack, 6 + len, b"hello")), &[(C, wanted)]);
+    again(&mut told);
+    let wanted = told.behind(ACK, 6 + len, ack, b"more");
+    told.check("more", (C, told.request(ACK, 6, ack, b"more")), &[(S, wanted)]);
+    // The same bytes at the same place as before.
+    let first = told.behind(ACK, 1, ack, &[&header[..], b"GET /"].concat());
+    told.check("once more", (C, told.request(ACK, 1, ack, b"GET /")), &[(S, first)]);
+    let wanted = told.to_client(ACK, ack, 10, b"hello");
+    told.check("reply", (S, told.reply(ACK, ack, 10 + len, b"hello")), &[(C, wanted)]);
+    let wanted = told.behind(ACK, 1 + len, ack, b"GET /");
+    told.check("in place", (C, told.request(ACK, 1, ack, b"GET /")), &[(S, wanted)]);
+}
+
+#[test]
+fn first_fragments_lie_no_more_than_whole_packets() {
+    let forged = [1, 254, 8, 0, 80, 8, 8, 8, 8, 1, 1, 1];
+    let ack = SERVER_ISN + 1;
+    let pieces = |(src, dst): (u32, u32), segment: &Frame, at: usize| {
+        let l4 = &segment.build_ip()[20..];
+        let piece = |from: usize, to, more| {
+            Frame::raw(src, dst, TCP, &l4[from..to]).id(9).fragment(from as u16, more)
+        };
+        [piece(0, at, true), piece(at, l4.len(), false)]
+    };
+    let mut told = Told::new(ClientAddress::None);
+    let came = told.request(ACK, 1, ack, &[7; 40]).tcp_options(&forged);
+    let goes = told.behind(ACK, 1, ack, &[7; 40]).tcp_options(&[1; 12]);
+    let (dst, src) = to_server(1);
+    let goes = pieces((LIP, rip(1)), &goes, 40).map(|piece| piece.ttl(63).macs(dst, src));
+    for (came, goes) in pieces((CLIENT, VIP), &came, 40).into_iter().zip(goes) {
+        told.check("piece", (C, came), &[(S, goes)]);
+    }
+    // Half an option is none here, but will be one there.
+    let [cut, _] = pieces((CLIENT, VIP), &came, 24);
+    told.check("cut", (C, cut.id(10)), &[]);
+    assert_eq!(told.rig.machine.totals().dropped[DropReason::FragmentTiny.index()], 1);
 }
 
 #[test]
