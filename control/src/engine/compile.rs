@@ -41,7 +41,9 @@ pub fn compile(
     let marks = desired.marks.iter().map(Into::into).collect();
     let settings = desired.sysctls.settings();
     let lingering = ids.lingering_vips();
+    let flush = ids.note_removals(around.generation, settings.expire_nodest_conn);
     let table = ServiceTable::new(around.generation, services, marks, settings, &lingering);
+    let table = table.with_flush(flush);
     let removed_marks = around.removed_marks.iter().map(Into::into);
     let table = table.with_removed(ids.lingering_dests()).with_removed_marks(removed_marks);
     Ok(table.with_locals(ids.locals.all()))

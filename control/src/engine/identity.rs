@@ -8,7 +8,7 @@ use super::locals::LocalIndices;
 use ahash::AHashMap;
 use dataplane::conn::DestDirectory;
 use dataplane::counters::DestTotals;
-use dataplane::ids::{DestId, ServiceId};
+use dataplane::ids::{DestId, Generation, ServiceId};
 use dataplane::limits::{MAX_DESTS, MAX_LOCALS, MAX_SERVICES};
 use dataplane::sched::Locality;
 use dataplane::service::{DestShared, ServiceKey};
@@ -32,6 +32,8 @@ pub struct DestIdentity {
     pub present: bool,
     /// Number of the [`Identities::begin`] since which they have it without a break.
     pub added: u64,
+    /// Its removal was noted: see [`Identities::note_removals`].
+    is_noted: bool,
 }
 
 /// A service's identity, and what it counted on destinations that are gone.
@@ -89,6 +91,7 @@ pub struct Identities {
     /// Indices of local addresses.
     pub locals: LocalIndices,
     directory: DestDirectory,
+    flush: Generation,
 }
 
 impl Default for Identities {
@@ -99,6 +102,7 @@ impl Default for Identities {
             begun: 0,
             locals: LocalIndices::default(),
             directory: DestDirectory::new(MAX_DESTS - 1),
+            flush: Generation::default(),
         }
     }
 }
@@ -187,14 +191,32 @@ impl Identities {
         let (service, begun) = (self.service(key, &counted)?.id, self.begun);
         let id = self.directory.allocate(service, rip, rport).ok_or(Exhausted::Dests)?;
         let dest = self.service(key, &counted)?.dests.entry((rip, rport)).or_insert_with(|| {
-            let shared = Arc::default();
-            DestIdentity { id, rip, shared, base: counted(id), present: true, added: begun }
+            let (shared, base) = (Arc::default(), counted(id));
+            DestIdentity { id, rip, shared, base, present: true, added: begun, is_noted: false }
         });
-        dest.present = true;
+        (dest.present, dest.is_noted) = (true, false);
         if dest.added == 0 {
             dest.added = begun;
         }
         Ok(dest)
+    }
+
+    /// To be called when all is named that the rules of a generation have: says which one was the last
+    /// that removed a destination while `expire_nodest_conn` was on.
+    pub fn note_removals(
+        &mut self,
+        generation: Generation,
+        expire_nodest_conn: bool,
+    ) -> Generation {
+        let dests = self.services.values_mut().flat_map(|service| service.dests.values_mut());
+        let mut any = false;
+        for dest in dests.filter(|dest| !dest.present) {
+            any |= !std::mem::replace(&mut dest.is_noted, true);
+        }
+        if any && expire_nodest_conn {
+            self.flush = generation;
+        }
+        self.flush
     }
 
     /// Frees the ids of absent destinations that no worker has conns on, and forgets absent
@@ -318,6 +340,25 @@ mod tests {
         assert_eq!(added(&[2]), [1], "it stays");
         assert_eq!(added(&[1, 2, 3]), [3, 1, 3]);
         assert_eq!(added(&[1, 2, 3]), [3, 1, 3]);
+    }
+
+    #[test]
+    fn removals_count_once_and_only_while_the_setting_is_on() {
+        let mut ids = Identities::default();
+        let mut compiled = |generation, servers: &[u32], is_on| {
+            ids.begin();
+            for &server in servers {
+                ids.dest(WEB, v4(server), 80, nothing).unwrap();
+            }
+            ids.note_removals(Generation(generation), is_on).0
+        };
+        assert_eq!(compiled(1, &[1, 2, 3], false), 0);
+        assert_eq!(compiled(2, &[2, 3], false), 0, "off");
+        assert_eq!(compiled(3, &[2, 3], true), 0, "nothing is removed");
+        assert_eq!(compiled(4, &[3], true), 4);
+        assert_eq!(compiled(5, &[1, 3], true), 4, "one comes back");
+        assert_eq!(compiled(6, &[3], true), 6, "and goes again");
+        assert_eq!(compiled(7, &[], false), 6);
     }
 
     #[test]

@@ -13,10 +13,9 @@ const BATCH: u32 = 1024;
 /// How far the worker is with it.
 #[derive(Default)]
 pub(super) struct Flush {
-    /// The table whose removals were looked for last, and whether the setting was on in it: what was
-    /// removed before that is left to the next packet of each conn.
+    /// The generation whose removals it is for. What was removed while the setting was off is left to
+    /// the next packet of each conn, until a removal while it is on ends all.
     done_for: Generation,
-    was_on: bool,
     /// The next entry to look at, while there is one.
     next: Option<u32>,
     /// Where this worker's share of the templates goes on, while there is more of it.
@@ -27,16 +26,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Looks at some conns, if a table has come that removed destinations.
     pub(super) fn flush_removed(&mut self) {
         let services = &self.tables.services;
-        if self.flush.done_for != services.generation {
-            let is_on = services.settings.expire_nodest_conn;
-            let wanted = is_on && self.flush.was_on && services.has_removed();
+        if self.flush.done_for != services.flush() {
             let share = Cursor::share(self.worker.index(), self.tables.slot_map.workers());
-            self.flush = Flush {
-                done_for: services.generation,
-                was_on: is_on,
-                next: wanted.then_some(0),
-                templates: wanted.then_some(share),
-            };
+            self.flush =
+                Flush { done_for: services.flush(), next: Some(0), templates: Some(share) };
         }
         let Some(mut next) = self.flush.next else { return self.flush_templates() };
         let end = next.saturating_add(BATCH);

@@ -122,6 +122,7 @@ pub struct ServiceTable {
     locals: Vec<(u16, IpAddr)>,
     /// By [`DestId`].
     places: Vec<Place>,
+    flush: Generation,
 }
 
 const _: () = assert!(size_of::<Place>() == 16, "four to a cache line");
@@ -164,7 +165,20 @@ impl ServiceTable {
             locals: Vec::new(),
             real_services,
             places,
+            flush: Generation::default(),
         }
+    }
+
+    /// Names the last generation that removed a destination while `expire_nodest_conn` was on.
+    #[must_use]
+    pub fn with_flush(self, flush: Generation) -> Self {
+        ServiceTable { flush, ..self }
+    }
+
+    /// The last generation, this one or an earlier, whose removals end all conns of removed
+    /// destinations (`ip_vs_expire_nodest_conn_flush`).
+    pub fn flush(&self) -> Generation {
+        self.flush
     }
 
     /// Names the destinations that were removed while workers have conns on them, so that
@@ -285,11 +299,6 @@ impl ServiceTable {
             Some(&Place::Present(.., encap)) => Some(encap),
             _ => None,
         }
-    }
-
-    /// Whether destinations were removed that workers still had conns on.
-    pub fn has_removed(&self) -> bool {
-        self.places.iter().any(|place| matches!(place, Place::Removed(_)))
     }
 
     /// The counts of a destination, removed or not.

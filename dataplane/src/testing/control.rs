@@ -19,7 +19,7 @@ use crate::service::{
 };
 use crate::template::Engine;
 use crate::time::ticks;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -114,6 +114,10 @@ pub struct Control {
     directory: DestDirectory,
     shared: HashMap<DestId, Arc<DestShared>>,
     generation: u64,
+    /// The destinations of the last snapshot, and the last that lacked one of the snapshot before while
+    /// `expire_nodest_conn` was on.
+    present: HashSet<DestId>,
+    flush: Generation,
 }
 
 impl Control {
@@ -130,6 +134,8 @@ impl Control {
             directory: DestDirectory::new(1000),
             shared: HashMap::new(),
             generation: 0,
+            present: HashSet::new(),
+            flush: Generation::default(),
         }
     }
 
@@ -309,7 +315,22 @@ impl Control {
         let table =
             ServiceTable::new(generation, services, self.marks.clone(), self.settings, &vips);
         let locals = (1..).zip(self.locals.iter().copied()).collect();
-        Arc::new(table.with_removed(removed).with_locals(locals))
+        self.note_removals(&table);
+        Arc::new(table.with_removed(removed).with_locals(locals).with_flush(self.flush))
+    }
+
+    fn note_removals(&mut self, table: &ServiceTable) {
+        let dests = table.services().iter().flat_map(|service| &service.dests);
+        let present: HashSet<DestId> = dests.map(|dest| dest.id).collect();
+        if self.settings.expire_nodest_conn && !self.present.is_subset(&present) {
+            self.flush = Generation(self.generation);
+        }
+        self.present = present;
+    }
+
+    /// The generation of the last snapshot whose removals end conns.
+    pub fn flush(&self) -> Generation {
+        self.flush
     }
 
     /// The generation of the last snapshot.

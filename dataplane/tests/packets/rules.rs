@@ -135,6 +135,22 @@ fn what_was_removed_before_expire_nodest_conn_was_set_ends_with_its_next_packet(
 }
 
 #[test]
+fn a_change_that_removes_nothing_leaves_alone_what_was_removed_before() {
+    let (mut rig, id) = established(Masq);
+    rig.control.delete_server(KEY, rip(1), 80);
+    rig.publish();
+    rig.control.settings.expire_nodest_conn = true;
+    rig.publish();
+    rig.control.server(KEY, Server::new(rip(3), 80, Masq));
+    rig.publish();
+    assert_eq!(rig.machine.conns(0).len(), 1, "its next packet ends it");
+    rig.control.delete_server(KEY, rip(3), 80);
+    rig.publish();
+    assert_eq!(rig.machine.conns(0).len(), 0, "a removal ends all, as in the kernel");
+    assert_eq!(rig.machine.counters(0).dest(id).read().active, 0);
+}
+
+#[test]
 fn a_packet_before_the_flush_ends_the_conn_too() {
     let (mut rig, id) = established(Gatewaying);
     rig.control.settings.expire_nodest_conn = true;

@@ -61,7 +61,7 @@ struct Held {
 pub struct Model {
     pub conns: HashMap<FlowKey, Entry>,
     /// The last table that workers took, and `expire_nodest_conn` in it.
-    seen: (Generation, bool),
+    flushed: Generation,
     replies: HashMap<FlowKey, FlowKey>,
     held: Vec<Held>,
     pub work: HashMap<DestId, Work>,
@@ -115,12 +115,9 @@ impl Model {
         over.iter().for_each(|key| self.end(key));
     }
 
-    /// With `expire_nodest_conn` the conns of removed destinations end with these, once workers have
-    /// taken a table in which it was on already.
+    /// With `expire_nodest_conn` a removal ends the conns of all removed destinations.
     pub fn flush(&mut self, control: &Control) {
-        let seen = (control.generation(), control.settings.expire_nodest_conn);
-        let (before, was_on) = std::mem::replace(&mut self.seen, seen);
-        if before == seen.0 || !seen.1 || !was_on {
+        if std::mem::replace(&mut self.flushed, control.flush()) == control.flush() {
             return;
         }
         let is_gone = |conn: &Entry| {
