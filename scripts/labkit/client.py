@@ -4,12 +4,15 @@ import re
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count as counted
 
 from labkit import nodes, servers
 from labkit.shell import LabError
 
 # A body or, for a fetch that failed, curl's exit status: one line a fetch, each on a connection of its own.
 LOOP = 'for i in $(seq "$2"); do curl -sS -f -m 5 "$1" 2>/dev/null || echo "curl: exit $?"; done'
+# Of questions over UDP.
+PORTS = counted(20_000)
 
 
 def fetch(url, count, node="client"):
@@ -66,9 +69,18 @@ class Wrk:
 
 
 def ask_names(address, count, node="client"):
-    """Asks the DNS server at `address` `count` times over UDP for who it is; how often each server answered."""
-    argv = ("dig", f"@{address}", "+short", "+tries=1", "+time=2", "+notcp", "TXT", servers.WHO)
-    return Counter(nodes.execute(node, *argv).stdout.strip().strip('"') for _ in range(count))
+    """Asks the DNS server at `address` `count` times over UDP for who it is; how often each server answered.
+
+    Each question comes from a port of its own: one that dig takes by chance may be that of an earlier question, whose
+    connection is still open and leads to the same server.
+    """
+
+    def ask():
+        own = f"{'::' if ':' in address else '0.0.0.0'}#{next(PORTS)}"
+        argv = ("dig", f"@{address}", "-b", own, "+short", "+tries=1", "+time=2", "+notcp", "TXT", servers.WHO)
+        return nodes.execute(node, *argv).stdout.strip().strip('"')
+
+    return Counter(ask() for _ in range(count))
 
 
 def ping(address, count=3, node="client", interval=0.2):
