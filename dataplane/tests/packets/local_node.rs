@@ -349,20 +349,33 @@ fn conns_follow_an_address_that_moves_here() {
     assert_eq!(ask(&mut rig), (1, 0));
 }
 
+fn at(subnet: u128, host: u128) -> u128 {
+    0x2001_0db8 << 96 | subnet << 80 | host
+}
+
+/// The same over IPv6, with these addresses of the director's.
+fn serving_with_addresses(
+    (own, vip): (u128, u128),
+    key: ServiceKey,
+    method: ForwardingMethod,
+) -> Rig {
+    let mut rig = Rig::new();
+    rig.control.next_hops.push(NextHop::local(own.ip()));
+    for address in [own, vip] {
+        rig.control.routes.insert(address.ip(), 128, RouteTarget::Local);
+    }
+    rig.control.service(key, SchedulerKind::Rr);
+    rig.control.server(key, Server::new(own, rport(key, method), method));
+    rig.publish();
+    rig
+}
+
 #[test]
 fn ipv6_is_served_as_well() {
-    let at = |subnet: u128, host: u128| 0x2001_0db8 << 96 | subnet << 80 | host;
     let (client, vip, own) = (at(0xcc, 1), at(0xc, 0x100), at(5, 1));
     for method in [Masq, Gatewaying] {
-        let mut rig = Rig::new();
-        rig.control.next_hops.push(NextHop::local(own.ip()));
-        for address in [own, vip] {
-            rig.control.routes.insert(address.ip(), 128, RouteTarget::Local);
-        }
         let key = tcp(vip, 80);
-        rig.control.service(key, SchedulerKind::Rr);
-        rig.control.server(key, Server::new(own, rport(key, method), method));
-        rig.publish();
+        let mut rig = serving_with_addresses((own, vip), key, method);
         let (address, port) = if method == Masq { (own, RPORT) } else { (vip, 80) };
         let id = rig.control.dest_id(key, own, rport(key, method));
         let delivered = Frame::tcp6(client, 4000, address, port).ttl(1);
@@ -414,18 +427,10 @@ fn ftp_of_the_directors_own_is_helped() {
 
 #[test]
 fn errors_of_linuxs_in_ipv6_are_about_what_the_client_sent() {
-    let at = |subnet: u128, host: u128| 0x2001_0db8 << 96 | subnet << 80 | host;
     let (client, vip, own) = (at(0xcc, 1), at(0xc, 0x100), at(5, 1));
     for method in [Masq, Gatewaying] {
-        let mut rig = Rig::new();
-        rig.control.next_hops.push(NextHop::local(own.ip()));
-        for address in [own, vip] {
-            rig.control.routes.insert(address.ip(), 128, RouteTarget::Local);
-        }
         let key = udp(vip, 53);
-        rig.control.service(key, SchedulerKind::Rr);
-        rig.control.server(key, Server::new(own, rport(key, method), method));
-        rig.publish();
+        let mut rig = serving_with_addresses((own, vip), key, method);
         let query = |dst, dport| Frame::udp6(client, 4000, dst, dport).payload(b"query").build_ip();
         rig.machine.feed(C, 0, &Frame::udp6(client, 4000, vip, 53).payload(b"query").build());
         rig.machine.settle(rig.now);

@@ -164,6 +164,20 @@ fn a_packet_before_the_flush_ends_the_conn_too() {
 }
 
 #[test]
+fn a_server_edited_from_masq_to_gatewaying_is_reached_by_both() {
+    let (mut rig, id) = established(Masq);
+    rig.control.server(KEY, Server::new(rip(1), 80, Gatewaying));
+    rig.control.server(KEY, Server::new(rip(2), 80, Gatewaying).weight(0));
+    rig.publish();
+    goes_on(&mut rig, Masq, 1, ACK, inwards(1, 40));
+    let (dst, src) = to_server(1);
+    let new = Frame::tcp(CLIENT, 5000, VIP, 80);
+    let expected = expect().sends(S, &new.clone().ttl(63).macs(dst, src));
+    rig.check("new", &[(C, &new)], expected.dest(id, begun(40, true)));
+    goes_on(&mut rig, Masq, 1, ACK, inwards(1, 40));
+}
+
+#[test]
 fn a_quiesced_destination_keeps_its_conns_and_gets_no_new_ones() {
     let (mut rig, _) = established(Gatewaying);
     rig.control.server(KEY, Server::new(rip(1), 80, Gatewaying).weight(0));

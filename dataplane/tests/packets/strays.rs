@@ -36,14 +36,20 @@ fn udp_leaves_a_removed_server_with_its_next_packet() {
     assert_eq!((conns(first), conns(second)), (0, 1));
 }
 
-#[test]
-fn with_cache_bypass_a_marked_packet_without_a_cache_goes_where_it_was_going() {
+/// `cache_bypass` for a marked network behind the clients' router, whose service has no cache.
+fn bypassing() -> Rig {
     let mut rig = Rig::new();
     rig.control.service(ServiceKey::Fwmark { mark: 7, family: Family::V4 }, SchedulerKind::Rr);
     let prefix = FAR.ip();
     rig.control.marks = vec![MarkRule { mark: 7, proto: None, prefix, len: 24, dports: 0..=65535 }];
     rig.control.route(FAR & !0xff, 24, ROUTER);
     rig.control.settings.cache_bypass = true;
+    rig
+}
+
+#[test]
+fn with_cache_bypass_a_marked_packet_without_a_cache_goes_where_it_was_going() {
+    let mut rig = bypassing();
     rig.publish();
     let routed = to_client(Frame::udp(CLIENT, 4000, FAR, 53).ttl(63));
     let packet = Frame::udp(CLIENT, 4000, FAR, 53);
@@ -98,12 +104,7 @@ fn what_ends_too_early_to_begin_a_conn_ends_here_and_is_routed_elsewhere() {
 
 #[test]
 fn a_packet_past_the_caches_that_is_too_big_is_answered_and_never_cut() {
-    let mut rig = Rig::new();
-    rig.control.service(ServiceKey::Fwmark { mark: 7, family: Family::V4 }, SchedulerKind::Rr);
-    let prefix = FAR.ip();
-    rig.control.marks = vec![MarkRule { mark: 7, proto: None, prefix, len: 24, dports: 0..=65535 }];
-    rig.control.route(FAR & !0xff, 24, ROUTER);
-    rig.control.settings.cache_bypass = true;
+    let mut rig = bypassing();
     rig.control.hop(ROUTER).mtu = 1000;
     rig.publish();
     let packet = Frame::udp(CLIENT, 4000, FAR, 53).df().payload(&[7; 1200]);

@@ -304,6 +304,23 @@ fn an_error_that_is_not_about_the_size_reaches_the_client_in_its_own_family() {
 }
 
 #[test]
+fn an_error_about_a_removed_servers_tunnel_reaches_the_client() {
+    for_every_tunnel(|encap, inner, over| {
+        let mut tunnel = Tunnelled::new(encap, inner, over);
+        let packet = tunnel.packet(100);
+        let sent = tunnel.send(&packet);
+        let outer = tunnel.assert_wraps(&sent, &packet);
+        let (service, server) = (tunnel.service(), tunnel.server());
+        tunnel.rig.control.delete_server(service, server, 80);
+        tunnel.rig.publish();
+        let (kind, code) = if over == Family::V4 { (3, 1) } else { (1, 3) };
+        let told = tunnel.feed(S, &tunnel.error(kind, code, 0, &outer).build());
+        let means = if inner == Family::V4 { (3, 1) } else { (1, 3) };
+        assert_eq!(tunnel.told(&told), (means, 0));
+    });
+}
+
+#[test]
 fn an_error_about_a_packet_that_no_tunnel_of_the_conn_sent_is_linuxs() {
     for_every_tunnel(|encap, inner, over| {
         let mut tunnel = Tunnelled::new(encap, inner, over);
