@@ -16,7 +16,7 @@ use dataplane::sched::SchedulerKind;
 use dataplane::service::{ForwardingMethod, ServiceKey};
 use dataplane::testing::control::{self, Control, Server};
 use dataplane::testing::{MAC_CLIENT, MAC_DIRECTOR};
-use dataplane::time::ticks;
+use dataplane::time::{Tick, ticks};
 use dataplane::twin_ring::{from_twin_ring, punt_rings};
 use dataplane::worker::{PortShare, TxRoute, Wiring, Worker};
 use std::sync::Arc;
@@ -69,6 +69,18 @@ impl Site {
         plan: &Plan,
         queues: Vec<(Q, L)>,
     ) -> Result<(Site, Vec<Worker<Q, L>>), RegionError> {
+        Site::at(plan, queues, processor::now())
+    }
+
+    /// The same, beginning at `now`: for who has no clock.
+    ///
+    /// # Errors
+    /// As [`Site::new`].
+    pub fn at<Q: Queue, L: Pool<Packet = Q::Packet>>(
+        plan: &Plan,
+        queues: Vec<(Q, L)>,
+        now: Tick,
+    ) -> Result<(Site, Vec<Worker<Q, L>>), RegionError> {
         let (interfaces, count) = (vec![interface()], queues.len());
         let mut control = Control::new(&interfaces);
         let service = control::tcp(VIP.0, VIP.1);
@@ -104,7 +116,7 @@ impl Site {
         }
         site.publish();
         for worker in &mut workers {
-            worker.housekeep(processor::now());
+            worker.housekeep(now);
         }
         Ok((site, workers))
     }
