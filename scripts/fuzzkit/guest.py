@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fuzzkit import bench, record  # noqa: E402
+from fuzzkit import bench, record
 
 POLL = 0.01
 

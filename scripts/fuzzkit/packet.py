@@ -57,7 +57,7 @@ def udp(source, destination, ports, size=0, bad=False, zero=False, length=0):
 def sctp(ports, chunk, tag=0x11223344, size=12, bad=False):
     """An SCTP packet of one chunk of this type with `size` bytes in it."""
     packet = struct.pack("!HHII", *ports, tag, 0) + struct.pack("!BBH", chunk, 0, 4 + size) + _data(size) + bytes(-size % 4)
-    value = _crc32c(packet) ^ (0x1234 if bad else 0)
+    value = crc32c(packet) ^ (0x1234 if bad else 0)
     return packet[:8] + struct.pack("<I", value) + packet[12:]
 
 
@@ -78,7 +78,7 @@ def _data(size):
     return bytes((7 * place + size) & 0xFF for place in range(size))
 
 
-def _crc32c(data):
+def crc32c(data):
     """RFC 9260 appendix A, a bit at a time."""
     crc = 0xFFFFFFFF
     for byte in data:
@@ -147,7 +147,7 @@ def _describe_payload(protocol, source, destination, payload, whole):
         return f"UDP {source_port}>{port} length={length}{good}"
     if protocol == SCTP and len(payload) >= 13:
         source_port, port, tag = struct.unpack("!HHI", payload[:8])
-        summed = struct.pack("<I", _crc32c(payload[:8] + bytes(4) + payload[12:]))
+        summed = struct.pack("<I", crc32c(payload[:8] + bytes(4) + payload[12:]))
         good = " BAD CHECKSUM" if whole and payload[8:12] != summed else ""
         return f"SCTP {source_port}>{port} tag={tag:#x} chunk={payload[12]}{good}"
     return f"protocol {protocol} {payload[:24].hex()}"

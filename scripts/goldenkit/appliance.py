@@ -8,10 +8,11 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from goldenkit import network
 from labkit.director import binary
 from labkit.setup import DEVICES
 from labkit.shell import LabError, run
+
+from goldenkit import network
 
 RUN = Path(os.environ.get("SLUICE_GOLDEN_DIR", "/run/sluice-golden"))
 START_SECONDS = 20.0

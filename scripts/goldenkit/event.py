@@ -2,6 +2,8 @@
 
 import struct
 
+from fuzzkit.packet import crc32c
+
 from goldenkit import network
 
 CLIENT, VIP, SERVER = "172.16.0.1", "10.0.0.100", network.real_server(1)[0][0]
@@ -38,7 +40,7 @@ def _segment(event, ports, addresses):
 def _chunk(event, ports):
     chunk = struct.pack("!BBH", CHUNKS.index(event[1]), 0, CHUNK_BYTES) + bytes(CHUNK_BYTES - 4)
     packet = bytearray(struct.pack("!HHII", *ports, 1, 0) + chunk)
-    packet[8:12] = struct.pack("<I", _crc32c(packet))
+    packet[8:12] = struct.pack("<I", crc32c(packet))
     return packet
 
 
@@ -50,13 +52,3 @@ def _checksum(data):
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
     return struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF)
-
-
-def _crc32c(data):
-    """RFC 9260 appendix A, a bit at a time."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
