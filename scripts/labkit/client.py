@@ -1,12 +1,14 @@
 """What the client does: fetch pages with curl, put load on with wrk, ping."""
 
 import re
+import signal
 import subprocess
+import time
 from collections import Counter
 from dataclasses import dataclass
 from itertools import count as counted
 
-from labkit import nodes, servers
+from labkit import nodes, rules, servers
 from labkit.shell import LabError
 
 # A body or, for a fetch that failed, curl's exit status: one line a fetch, each on a connection of its own.
@@ -41,7 +43,7 @@ class Load:
 
 
 class Wrk:
-    """wrk on the client, running from its making until `result`."""
+    """wrk on the client, running from its making for `seconds` or until `stop`."""
 
     def __init__(self, url, seconds, connections=50, close=False):
         header = ("-H", "Connection: close") if close else ()
@@ -52,6 +54,19 @@ class Wrk:
     def running(self):
         """Whether the load is on."""
         return self.process.poll() is None
+
+    def begun(self, seconds=10.0):
+        """Waits until the director has connections, which are the load's."""
+        limit = time.monotonic() + seconds
+        while not rules.connections():
+            if time.monotonic() > limit:
+                raise LabError(f"wrk has no connection after {seconds:g} s")
+            time.sleep(0.05)
+        return self
+
+    def stop(self):
+        """Ends the load before its time, with a result all the same."""
+        self.process.send_signal(signal.SIGINT)
 
     def result(self):
         """Waits for the end; output that is no report is a `LabError`."""

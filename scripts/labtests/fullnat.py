@@ -11,7 +11,7 @@ from labkit import client, director, lab, nodes, rules, servers, topology
 from labkit.setup import Setup
 from labtests.forwarding import FETCHES, whole_transfers
 from labtests.programs import digest
-from labtests.suite import counters, expect, test
+from labtests.suite import counters, expect, expect_soon, test
 
 V4, V6 = f"{topology.VIP}:80", rules.service6(topology.VIP, 80)
 URL = {V4: f"http://{topology.VIP}", V6: f"http://[{topology.v6(topology.VIP)}]"}
@@ -128,8 +128,8 @@ def _watched(port):
     logs = [lab.RUN / server / "toa.log" for server in nodes.SERVERS]
     watchers = [nodes.spawn(server, TOA, port, log=log) for server, log in zip(nodes.SERVERS, logs)]
     try:
-        time.sleep(0.5)
-        yield lambda: [line.split() for log in logs for line in log.read_text().splitlines()]
+        expect_soon(lambda: all(log.read_text() for log in logs), "lab-toa does not begin to watch")
+        yield lambda: [line.split() for log in logs for line in log.read_text().splitlines()[1:]]
     finally:
         for watcher in watchers:
             watcher.kill()
@@ -145,6 +145,7 @@ def told_by_option():
         serve(service, "toa")
         with no_way_back(), _watched(80) as lines:
             ports = {fetch_told(f"{url}/")[1] for _ in range(6)}
+            expect_soon(lambda: {line[-1] for line in lines()} >= ports, lambda: f"{ports}: told {lines()}")
             time.sleep(0.3)
             told = lines()
         expect({tuple(line[2:]) for line in told} == {(CLIENT[service], port) for port in ports}, f"{ports}: told {told}")
@@ -174,5 +175,10 @@ def unanswered_local_address():
     """a local address that is not Linux's is warned of"""
     stranger = "192.168.1.77"
     rules.ipvsadm("-A", "-t", V4, "-s", "rr", "--local-addresses", f"{topology.LOCAL[0]},{stranger}")
-    warnings = [line for line in (lab.RUN / "sluiced.log").read_text().splitlines() if "is not one of Linux's" in line]
+
+    def said():
+        return [line for line in (lab.RUN / "sluiced.log").read_text().splitlines() if "is not one of Linux's" in line]
+
+    expect_soon(said, f"nobody warns of {stranger}")
+    warnings = said()
     expect(len(warnings) == 1 and stranger in warnings[0], f"the warnings are {warnings}")

@@ -10,6 +10,8 @@ URL = f"http://{topology.VIP}/"
 SERVICE = ("-t", f"{topology.VIP}:80")
 SPARE = ("-t", f"{topology.OTHER_VIP}:8000")
 REFUSED = 7
+# Of a load that ends when the test has done what it has to do.
+LONG = 60
 
 
 def no_error(load):
@@ -31,7 +33,7 @@ def wrk_through_nat():
 def rule_changes():
     """100 rule changes under load fail no request"""
     rules.serve("masq", scheduler="wrr")
-    load = client.Wrk(URL, 12, connections=20, close=True)
+    load = client.Wrk(URL, LONG, connections=20, close=True).begun()
     last = (*SERVICE, "-r", f"{topology.REAL['rs3']}:80", "-m", "-w")
     changes = 0
     for scheduler in ("rr", "wrr", "lc", "wlc") * 5:
@@ -46,6 +48,7 @@ def rule_changes():
             rules.ipvsadm(*words)
             changes += 1
     expect(load.running(), "the changes outlasted the load")
+    load.stop()
     expect(changes >= 100, f"only {changes} changes")
     no_error(load.result())
 
@@ -54,7 +57,7 @@ def rule_changes():
 def service_deleted():
     """a service deleted under load with 3 workers is refused, and served again when it is back"""
     rules.serve("masq")
-    load = client.Wrk(URL, 4, connections=20, close=True)
+    load = client.Wrk(URL, 4, connections=20, close=True).begun()
     time.sleep(1)
     rules.ipvsadm("-D", *SERVICE)
     # Ports that the load never has: its conns outlive the service and would take a SYN of theirs.
@@ -75,10 +78,12 @@ def neighbour_moves():
     rules.serve("masq")
     for node in ("rs2", "client"):
         nodes.execute(node, "sysctl", "-qw", "net.ipv4.conf.eth0.arp_notify=1")
-    load = client.Wrk(URL, 6, connections=20, close=True)
+    load = client.Wrk(URL, LONG, connections=20, close=True).begun()
     for last in range(4):
         # Not a second: a SYN that a change costs comes again after one, and would meet the next change.
         time.sleep(1.3)
         _new_mac("rs2", last)
         _new_mac("client", 0x80 + last)
+    time.sleep(1.3)
+    load.stop()
     no_error(load.result())

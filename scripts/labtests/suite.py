@@ -44,6 +44,14 @@ def expect(holds, failure):
         raise LabError(failure)
 
 
+def expect_soon(holds, failure, seconds=10.0):
+    """As `expect`, of what comes by itself: asks `holds` until it is so."""
+    limit = time.monotonic() + seconds
+    while not holds():
+        expect(time.monotonic() < limit, failure() if callable(failure) else failure)
+        time.sleep(0.05)
+
+
 def counters():
     """The director's counters, each name with its sum over wherever `sluice stats --json` has it."""
     sums = defaultdict(int)

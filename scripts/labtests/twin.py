@@ -13,7 +13,7 @@ from labtests.suite import expect, test
 
 VIP = topology.VIP
 FLOOD = Path(__file__).resolve().parent.parent / "lab-flood"
-CLOSED_PORT, FLOOD_SECONDS, FLOOD_RATE = "81", "8", "30000"
+CLOSED_PORT, FLOOD_SECONDS, FLOOD_RATE = "81", "60", "30000"
 TIMED_OUT = 28
 NAT = (
     "add table ip lab; add chain ip lab out {{ type nat hook postrouting priority srcnat; }};"
@@ -78,13 +78,14 @@ def flood():
     argv = (FLOOD, "eth0", topology.TWIN_MAC["dc"], topology.CLIENT, VIP, CLOSED_PORT, FLOOD_SECONDS, FLOOD_RATE)
     flooder = subprocess.Popen(nodes.inside("client", *argv), stdout=subprocess.PIPE, text=True)
     time.sleep(0.5)
-    for _ in range(3):
+    for _ in range(5):
         forget(VIP)
         expect(client.ping(VIP, count=5) == 5, "a ping was lost in the flood")
         for probe in (topology.CLIENT, topology.REAL["rs1"]):
             status = client.curl("-o", "/dev/null", f"http://{probe}/", node="director", seconds=2)[0]
             expect(status == 0, f"the director's own probe of {probe} failed, curl's exit status is {status}")
     expect(flooder.poll() is None, "the flood ended before the probes")
+    flooder.send_signal(signal.SIGINT)
     sent, _ = flooder.communicate(timeout=15)
     expect(int(sent) > int(FLOOD_RATE), f"the flood was {sent.strip()} frames only")
     client.fetch(f"http://{VIP}/", 20)
