@@ -18,7 +18,7 @@ TRIES = 5
 
 def build():
     """Builds the release, and the benchmark that runs the same worker, if a source is newer than they are."""
-    programs = {"control": "--bin sluiced --bin sluice", "perf": "--bin synthetic"}
+    programs = {"control": "--bin sluiced --bin sluice", "perf": "--bin synthetic --bin audit"}
     for package, which in programs.items():
         command = f"cargo build --release --quiet -p {package} --features {package}/dpdk {which}"
         # Standard output is the caller's.
@@ -45,7 +45,7 @@ class Appliance:
             sandbox.run("ip", "link", "add", PLAY_END, "type", "veth", "peer", "name", setup.PORT_END, "address", mac)
             for end in (PLAY_END, setup.PORT_END):
                 sandbox.run("ip", "link", "set", end, "up")
-        (where / "sluiced.toml").write_text(setup.configuration(settings, where), encoding="utf-8")
+        (where / "sluiced.toml").write_text(settings.text(where), encoding="utf-8")
         self.child = sandbox.spawn([binary("sluiced"), "--config", where / "sluiced.toml"], self._log)
 
     def _ask(self, *words, into=subprocess.PIPE):
@@ -60,6 +60,15 @@ class Appliance:
         """`sluice stats --json`, or None while the daemon does not answer."""
         text = self._ask("stats", "--json")
         return text and json.loads(text)
+
+    def ipvsadm(self, words, text=None):
+        """`sluice ipvsadm` with these words and `text` as its input; returns its output. A failure is a `RigError`."""
+        environment = os.environ | {"SLUICE_SOCKET": f"{self._where}/sluice.sock"}
+        command = [binary("sluice"), "ipvsadm", *words]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode:
+            raise RigError(f"`ipvsadm {' '.join(words)}` failed: {done.stderr.strip()}")
+        return done.stdout
 
     def list_conns(self, path):
         """Writes `sluice conns --json` into a file."""

@@ -80,7 +80,7 @@ def spawn(argv, log, **options):
     """Starts a program that ends when this one does, its output in the file `log`."""
     with open(log, "ab") as sink:
         return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", *map(str, argv)], stdout=sink, stderr=sink, **options
+            ["setpriv", "--pdeathsig", "TERM", *map(str, argv)], **{"stdout": sink, "stderr": sink} | options
         )
 
 

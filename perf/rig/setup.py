@@ -39,6 +39,10 @@ class Settings:
     # Where the load comes from instead of a capture.
     device: str | None = None
 
+    def text(self, where):
+        """Its configuration, with sockets and huge pages in `where`."""
+        return configuration(self, where)
+
 
 def configuration(settings, where):
     """The text of the configuration file. All that is sent leaves through port 0."""

@@ -1,5 +1,6 @@
 //! Shared helpers of the benchmark programs in `src/bin`.
 
+pub mod audit;
 pub mod buffer;
 #[cfg(feature = "dpdk")]
 pub mod eal;

@@ -1,5 +1,4 @@
-"""Which tests there are, and how one is run: on a director of its setup, without rules and connections,
-within its time."""
+"""Which tests there are, and how one is run: on a director of its setup, without rules, within its time."""
 
 import json
 import signal
@@ -118,7 +117,7 @@ class Runner:
             director.stop()
             director.start(lab.RUN, setup)
         self.setup = setup
-        rules.forget()
+        rules.ipvsadm("-C")
 
 
 def _last_words():
