@@ -1,7 +1,10 @@
 """Virtual services as the tutorials make them, through `ipvsadm`."""
 
+import time
+
 from labkit import director, lab, topology
 from labkit.nodes import SERVERS
+from labkit.shell import LabError
 
 # ipvsadm's options of a real server by the words of the field.
 OPTIONS = {
@@ -17,6 +20,31 @@ OPTIONS = {
 def ipvsadm(*words, check=True):
     """Gives `ipvsadm WORDS…` in the director; returns what it printed."""
     return director.ask(lab.RUN, *words, command="ipvsadm", check=check).stdout
+
+
+def forget(seconds=10.0):
+    """Leaves no rule and no connection.
+
+    One that a client left half-way lives for minutes. Its packets are dropped while its server is no rule's, as in the
+    kernel, so the next connection from its port, which has the same VIP, would time out.
+    """
+    ipvsadm("-C")
+    director.ask(lab.RUN, "sysctl", "expire_nodest_conn=1")
+    # It is a removal that ends the connections, of whichever servers.
+    ipvsadm("-A", "-t", f"{topology.OTHER_VIP}:1", "-s", "rr")
+    ipvsadm("-a", "-t", f"{topology.OTHER_VIP}:1", "-r", f"{topology.REAL['rs1']}:1", "-m")
+    ipvsadm("-C")
+    limit = time.monotonic() + seconds
+    while left := connections():
+        if time.monotonic() > limit:
+            raise LabError(f"{len(left)} connections outlive their servers, the first: {left[0]}")
+        time.sleep(0.02)
+    director.ask(lab.RUN, "sysctl", "expire_nodest_conn=0")
+
+
+def connections():
+    """The lines of the connection table, each with the client's end as its fourth word."""
+    return ipvsadm("-L", "-n", "-c").splitlines()[2:]
 
 
 def service6(address, port):

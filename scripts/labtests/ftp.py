@@ -100,8 +100,7 @@ def whole_files():
             for way in WAYS:
                 _transfers(way, place, homes, digest)
         # Data connections are listed under the ports that they were announced with.
-        listed = rules.ipvsadm("-Lnc").splitlines()
-        data = [line for line in listed if f" {topology.VIP}:20 " in line]
+        data = [line for line in rules.connections() if f" {topology.VIP}:20 " in line]
         expect(len(data) == 4 * ROUNDS, f"{len(data)} active data connections are listed, {4 * ROUNDS} were made")
     dropped = counters()
     names = ("expect_busy", "expect_full", "bad_tcp_checksum", "strayed")

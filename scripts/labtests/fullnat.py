@@ -164,7 +164,7 @@ def ports_run_out():
     dropped = counters()["no_local_port"]
     expect(dropped, "no packet was dropped for want of a port")
     first, _, last = FEW_PORTS.partition("-")
-    active = [line for line in rules.ipvsadm("-Lnc").splitlines() if f" {V4} " in line]
+    active = [line for line in rules.connections() if f" {V4} " in line]
     expect(len(active) <= int(last) - int(first) + 1, f"{len(active)} conns share the ports {FEW_PORTS}")
     said = director.ask(lab.RUN, "stats", "--drops").stdout
     expect("no_local_port" in said, f"`sluice stats --drops` says {said}")

@@ -148,7 +148,7 @@ def sctp_associations():
             rules.serve(method, service=f"{topology.VIP}:{port}", port=port, kind="--sctp-service")
             came = int(nodes.execute("client", SCTP, "ask", topology.VIP, port, ASKED, limit=60).stdout)
             expect(came == ASKED, f"{method}: {came} of {ASKED} messages came back whole")
-            states |= {line.split()[2] for line in rules.ipvsadm("-L", "-n", "-c").splitlines()[2:] if line.startswith("SCTP")}
+            states |= {line.split()[2] for line in rules.connections() if line.startswith("SCTP")}
     finally:
         for echo in echoes:
             echo.kill()

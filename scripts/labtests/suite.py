@@ -1,4 +1,5 @@
-"""Which tests there are, and how one is run: on a director of its setup, without rules, within its time."""
+"""Which tests there are, and how one is run: on a director of its setup, without rules and connections,
+within its time."""
 
 import json
 import signal
@@ -117,7 +118,7 @@ class Runner:
             director.stop()
             director.start(lab.RUN, setup)
         self.setup = setup
-        rules.ipvsadm("-C")
+        rules.forget()
 
 
 def _last_words():

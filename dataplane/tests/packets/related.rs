@@ -125,6 +125,15 @@ fn an_error_about_a_request_goes_to_the_client_from_the_vip_whoever_sent_it() {
     }
 }
 
+/// The kernel counts it among the real server's packets.
+#[test]
+fn a_servers_error_about_a_gatewaying_conn_is_linuxs_and_counts_for_nobody() {
+    let (mut rig, _) = with_conn(Gatewaying);
+    let came = from_server(1, about(rip(1), CLIENT, &request()));
+    let expected = expect().punts(PuntClass::Icmp, S, &came);
+    check_untouched(&mut rig, "from the server", &[(S, &came)], 0, expected);
+}
+
 #[test]
 fn a_wrong_checksum_is_dropped_by_name_and_counts_for_nobody() {
     let (mut rig, _) = with_conn(Masq);

@@ -194,6 +194,32 @@ fn a_quiesced_destination_keeps_its_conns_and_gets_no_new_ones() {
     }
 }
 
+/// The kernel looks at the count when it has let one more in.
+#[test]
+fn an_upper_threshold_set_at_or_below_the_count_holds_at_once() {
+    for threshold in [1, 2] {
+        let mut rig = Rig::serving(KEY, Gatewaying, 1);
+        let id = rig.id(KEY, rip(1));
+        let (dst, src) = to_server(1);
+        for port in [5000, 5001] {
+            let new = Frame::tcp(CLIENT, port, VIP, 80);
+            let left = new.clone().ttl(63).macs(dst, src);
+            rig.check("new", &[(C, &new)], expect().sends(S, &left).dest(id, begun(40, true)));
+        }
+        rig.control.server(KEY, Server::new(rip(1), 80, Gatewaying).thresholds(threshold, 0));
+        rig.control.server(KEY, Server::new(rip(2), 80, Gatewaying));
+        rig.publish();
+        let two = rig.id(KEY, rip(2));
+        let (dst, src) = to_server(2);
+        for port in [5002, 5003] {
+            let new = Frame::tcp(CLIENT, port, VIP, 80);
+            let left = new.clone().ttl(63).macs(dst, src);
+            let expected = expect().sends(S, &left).dest(two, begun(40, true));
+            rig.check(&format!("at a threshold of {threshold}"), &[(C, &new)], expected);
+        }
+    }
+}
+
 #[test]
 fn with_expire_nodest_conn_a_syn_leaves_a_quiesced_destination() {
     let (mut rig, id) = established(Gatewaying);
