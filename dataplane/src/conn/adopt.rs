@@ -162,7 +162,8 @@ fn is_sane(conn: &Conn, now: Tick) -> bool {
         | ConnFlags::RIP_V6
         | ConnFlags::REPLIES
         | ConnFlags::HELPED
-        | ConnFlags::ANSWERED;
+        | ConnFlags::ANSWERED
+        | ConnFlags::UNHEARD;
     let not_from_the_future = now.since(conn.last_seen) as i32 >= 0;
     known.contains(conn.flags)
         && conn.flags.method().is_some()

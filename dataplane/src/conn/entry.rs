@@ -46,6 +46,8 @@ bitflags::bitflags! {
         const HELPED = 1 << 22;
         /// Fullnat: the real server has sent data, or nothing is told to it.
         const ANSWERED = 1 << 23;
+        /// Its client's packets are those of a later conn, as replies.
+        const UNHEARD = 1 << 24;
 
         /// What tells a plain way: all zero for masq, and for no other method and no helper.
         const WAY = Self::FWD_MASK.0 | Self::HELPED.0;
@@ -57,6 +59,8 @@ bitflags::bitflags! {
         const IPIP = ForwardingMethod::Ipip as u32;
         /// [`ForwardingMethod::Fullnat`] in [`ConnFlags::WAY`].
         const FULLNAT = ForwardingMethod::Fullnat as u32;
+        /// What says whether a conn is found by its inbound key: [`ConnFlags::LIVE`] alone.
+        const HEARD = Self::LIVE.0 | Self::UNHEARD.0;
         /// What a conn whose replies are looked up has.
         const ANSWERS = Self::LIVE.0 | Self::REPLIES.0;
 
@@ -93,6 +97,17 @@ impl ConnFlags {
             5 => Some(ForwardingMethod::Fullnat),
             _ => None,
         }
+    }
+
+    /// Whether packets in a direction are looked up for a conn, which is of the family: [`ConnFlags::V6`]
+    /// or none.
+    #[inline(always)]
+    pub(super) fn is_found(self, direction: Direction, family: ConnFlags) -> bool {
+        let (asked, needed) = match direction {
+            Direction::Inbound => (ConnFlags::HEARD, ConnFlags::LIVE),
+            Direction::Outbound => (ConnFlags::ANSWERS, ConnFlags::ANSWERS),
+        };
+        self.0 & (asked.0 | ConnFlags::V6.0) == needed.0 | family.0
     }
 
     /// The bits that the table keeps for itself, whatever a caller asks for.
@@ -259,19 +274,16 @@ impl Conn {
         local: impl Fn(u16) -> u32,
     ) -> bool {
         let reply = (self.rip, self.rport);
-        let (src, dst, needed) = match direction {
-            Direction::Inbound => ((self.cip, self.cport), (self.vip, self.vport), ConnFlags::LIVE),
-            Direction::Outbound if self.lip_index == 0 => {
-                (reply, (self.cip, self.cport), ConnFlags::ANSWERS)
-            }
-            Direction::Outbound => (reply, (local(self.lip_index), self.lport), ConnFlags::ANSWERS),
+        let (src, dst) = match direction {
+            Direction::Inbound => ((self.cip, self.cport), (self.vip, self.vport)),
+            Direction::Outbound if self.lip_index == 0 => (reply, (self.cip, self.cport)),
+            Direction::Outbound => (reply, (local(self.lip_index), self.lport)),
         };
-        let asked = ConnFlags(needed.0 | ConnFlags::V6.0);
         // In pairs, which are compared as one word where they lie side by side.
         pair32(src.0, dst.0) == pair32(key.src, key.dst)
             && pair16(src.1, dst.1) == pair16(key.sport, key.dport)
             && self.proto == key.proto
-            && self.flags & asked == needed
+            && self.flags.is_found(direction, ConnFlags::empty())
     }
 }
 

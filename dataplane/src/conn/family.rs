@@ -92,10 +92,7 @@ impl ConnFamily for u128 {
         direction: Direction,
     ) -> bool {
         let inbound = direction == Direction::Inbound;
-        let needed = ConnFlags::LIVE
-            | ConnFlags::V6
-            | if inbound { ConnFlags::empty() } else { ConnFlags::REPLIES };
-        if !conn.flags.contains(needed) || conn.proto != key.proto {
+        if !conn.flags.is_found(direction, ConnFlags::V6) || conn.proto != key.proto {
             return false;
         }
         let Some(second) = lines.second(conn) else { return false };

@@ -7,7 +7,7 @@
 use crate::flow::FlowKey;
 
 /// Hash of a key in one table: bucket and tag come from different halves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KeyHash(u64);
 
 impl KeyHash {

@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 use wide::{CmpEq, i32x8};
 
 /// Slots of a bucket: tags and references fill one cache line.
-const SLOTS: usize = 8;
+pub(super) const SLOTS: usize = 8;
 
 /// Share of slots in use when the table is full of masq conns, which have two slots each.
 const LOAD_PERCENT: usize = 60;
@@ -73,12 +73,34 @@ impl Bucket {
         (empty != 0).then(|| empty.trailing_zeros() as usize)
     }
 
-    fn put(&mut self, slot: usize, tag: u32, reference: Reference) {
+    /// Fills a slot.
+    pub(super) fn put(&mut self, slot: usize, tag: u32, reference: Reference) {
         self.tags[slot] = tag;
         self.references[slot] = reference.0;
     }
 
-    fn slot_of(&self, tag: u32, reference: Reference) -> Option<usize> {
+    /// Empties a slot.
+    pub(super) fn take(&mut self, slot: usize) -> Option<Reference> {
+        let tag = std::mem::take(&mut self.tags[slot]);
+        (tag != 0).then(|| Reference(self.references[slot]))
+    }
+
+    /// The slot with this tag that `is_it` confirms.
+    #[inline]
+    pub(super) fn find(&self, tag: u32, is_it: impl Fn(Reference) -> bool) -> Option<Reference> {
+        let mut found = self.tagged(tag);
+        while found != 0 {
+            let reference = Reference(self.references[found.trailing_zeros() as usize % SLOTS]);
+            if is_it(reference) {
+                return Some(reference);
+            }
+            found &= found - 1;
+        }
+        None
+    }
+
+    /// The slot with this tag and reference.
+    pub(super) fn slot_of(&self, tag: u32, reference: Reference) -> Option<usize> {
         let mut found = self.tagged(tag);
         while found != 0 {
             let slot = found.trailing_zeros() as usize % SLOTS;
@@ -158,18 +180,8 @@ impl Index {
         is_it: impl Fn(Reference) -> bool,
     ) -> Option<Reference> {
         let first = self.first(hash);
-        for bucket in [first, self.other(first, hash.tag())] {
-            let bucket = &self.buckets[bucket];
-            let mut found = bucket.tagged(hash.tag());
-            while found != 0 {
-                let reference = Reference(bucket.references[found.trailing_zeros() as usize]);
-                if is_it(reference) {
-                    return Some(reference);
-                }
-                found &= found - 1;
-            }
-        }
-        None
+        let found = self.buckets[first].find(hash.tag(), &is_it);
+        found.or_else(|| self.buckets[self.other(first, hash.tag())].find(hash.tag(), &is_it))
     }
 
     /// Adds a key that is not there yet. `false`, and nothing changed but the places of other

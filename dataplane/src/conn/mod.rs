@@ -2,7 +2,8 @@
 //!
 //! [`entry`] is a connection, 64 bytes, which IPv6 addresses make two with the [`second`] line;
 //! [`family`] tells the two apart. [`new_conn`] is what a conn is made from, [`locals`] the local
-//! addresses of fullnat. [`keys`], [`hash`] and [`index`] find it by a packet's key, one slot per direction. [`wheel`] says when to look at its
+//! addresses of fullnat. [`keys`], [`hash`] and [`index`] find it by a packet's key, one slot per direction;
+//! [`staged`] are reply keys on their way into that. [`wheel`] says when to look at its
 //! timer, [`free`] which entries are free, [`side`] holds what few conns need. [`table`] ties these
 //! together; [`region`] is their memory, which [`adopt`] takes over after a restart or a crash.
 //! [`directory`] gives destinations the ids that conns carry.
@@ -20,6 +21,7 @@ mod new_conn;
 mod region;
 mod second;
 mod side;
+mod staged;
 mod table;
 mod wheel;
 

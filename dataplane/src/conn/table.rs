@@ -1,6 +1,9 @@
 //! The table: entries, and what finds, times and recycles them.
 
+mod insert;
 mod view;
+
+pub use insert::EVICTION_PROBES;
 
 use super::entry::{Conn, ConnFlags};
 use super::family::{ConnFamily, Lines, LinesOf};
@@ -10,15 +13,14 @@ use super::index::{Index, Reference};
 use super::keys::{Hashes, Keys};
 use super::locals::Locals;
 use super::region::{Header, Parts, Region, RegionError};
-use super::second::SecondLine;
 use super::side::{SideKind, SideRecord, SideTable};
+use super::staged::Staged;
 use super::wheel::Wheel;
-use super::{Candidate, ConnId, Ended, InsertError, NewConn, TableConfig};
+use super::{Candidate, ConnId, Ended, TableConfig};
 use crate::flow::{Direction, FlowKey};
 use crate::limits::WINDOW;
 use crate::prefetch::prefetch;
 use crate::time::Tick;
-use bytemuck::Zeroable;
 use std::sync::atomic::{Ordering, compiler_fence};
 
 /// Entries beyond the capacity. Those freed in a window are not used in it, and that must not be
@@ -26,17 +28,12 @@ use std::sync::atomic::{Ordering, compiler_fence};
 /// many more may come from elsewhere (FTP data, sync).
 pub(super) const SPARE_ENTRIES: usize = 4 * WINDOW;
 
-/// Conns looked at for a half-open one when the table is full.
-pub const EVICTION_PROBES: usize = 32;
-
-/// How far ahead the entries of conns to come are loaded.
-const PREFETCH_FREE: usize = 8;
-
 /// The connections of one worker.
 pub struct ConnTable {
     header: &'static mut [Header],
     entries: &'static mut [Conn],
     index: Index,
+    staged: Staged,
     side: SideTable,
     free: FreeRing,
     wheel: Wheel,
@@ -69,6 +66,7 @@ impl ConnTable {
         let Header { secret, capacity, .. } = parts.header[0];
         ConnTable {
             index: Index::new(parts.buckets),
+            staged: Staged::new(),
             side: SideTable::new(parts.side, side_in_use),
             free: FreeRing::new(parts.entries.len()),
             wheel: Wheel::new(),
@@ -166,7 +164,8 @@ impl ConnTable {
         key: &FlowKey<A>,
         hash: KeyHash,
     ) -> Option<(ConnId, Direction)> {
-        let reference = self.index.find(hash, |reference| self.is_key_of(reference, key))?;
+        let is_it = |reference| self.is_key_of(reference, key);
+        let reference = self.staged.find(hash, is_it).or_else(|| self.index.find(hash, is_it))?;
         Some((ConnId(reference.entry()), reference.direction()))
     }
 
@@ -177,17 +176,6 @@ impl ConnTable {
             .is_some_and(|conn| A::matches(self.lines(), conn, key, reference.direction()))
     }
 
-    /// Starts loading what an insertion reads: all four buckets, so that it waits at most once. Who
-    /// has several conns to make does this for each of them first.
-    #[inline]
-    pub fn prefetch_insert<A: ConnFamily>(&self, new: &NewConn<A>) {
-        self.prefetch_keys(&new.keys(self.lines()).hashes(&self.secret));
-    }
-
-    fn prefetch_keys(&self, hashes: &Hashes) {
-        hashes.each().for_each(|(_, hash)| self.index.prefetch_both(hash));
-    }
-
     /// The hashes of a conn's keys.
     #[inline]
     pub(super) fn hashes(&self, conn: &Conn) -> Hashes {
@@ -195,159 +183,6 @@ impl ConnTable {
             false => Keys::<u32>::of(conn, self.lines()).hashes(&self.secret),
             true => Keys::<u128>::of(conn, self.lines()).hashes(&self.secret),
         }
-    }
-
-    /// Makes a conn. Expired conns that have one of its keys give way, and if the table is full the
-    /// oldest half-open conn among [`EVICTION_PROBES`]; `evicted` is told of them. A live conn with
-    /// the same reply key lives on without: of two that a real server cannot tell apart the later has
-    /// the replies (`ip_vs_conn_hash` puts it first).
-    ///
-    /// # Errors
-    /// [`InsertError::TupleTaken`] if a conn whose time is not over has the inbound key, or has one
-    /// of the keys for its other direction,
-    /// [`InsertError::Full`] if no conn could give way. Nothing is inserted then.
-    pub fn insert<A: ConnFamily>(
-        &mut self,
-        new: &NewConn<A>,
-        now: Tick,
-        evicted: &mut impl FnMut(&Ended),
-    ) -> Result<ConnId, InsertError> {
-        let keys = new.keys(self.lines());
-        let hashes = keys.hashes(&self.secret);
-        self.prefetch_keys(&hashes);
-        self.free_keys(&keys, &hashes, now, evicted)?;
-        let second = new.second_line();
-        while self.taken + 1 + usize::from(second.is_some()) > self.capacity {
-            self.evict(now, evicted)?;
-        }
-        let id = self.stage(new.as_conn(now), second, &hashes)?;
-        self.publish(id, now);
-        Ok(id)
-    }
-
-    /// Sees to it that no conn has one of the keys.
-    fn free_keys<A: ConnFamily>(
-        &mut self,
-        keys: &Keys<A>,
-        hashes: &Hashes,
-        now: Tick,
-        evicted: &mut impl FnMut(&Ended),
-    ) -> Result<(), InsertError> {
-        if keys.outbound == Some(keys.inbound) {
-            return Err(InsertError::TupleTaken);
-        }
-        for ((wanted, key), (_, hash)) in keys.each().zip(hashes.each()) {
-            let Some((id, has)) = self.lookup(&key, hash) else { continue };
-            if self.get(id).is_expired(now) {
-                evicted(&self.remove(id));
-            } else if (wanted, has) == (Direction::Outbound, Direction::Outbound) {
-                self.silence(id, hash);
-            } else {
-                return Err(InsertError::TupleTaken);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the reply key from a conn: a later one has it, and replies are that one's.
-    fn silence(&mut self, id: ConnId, outbound: KeyHash) {
-        self.index.remove(outbound, Reference::new(id.0, Direction::Outbound));
-        self.entries[id.index()].flags.remove(ConnFlags::REPLIES);
-    }
-
-    /// Removes one whose time is over, else the oldest half-open one, of the next
-    /// [`EVICTION_PROBES`] conns. Of a full table only the spare entries and second lines hold none,
-    /// so the search is bounded.
-    fn evict(&mut self, now: Tick, evicted: &mut impl FnMut(&Ended)) -> Result<(), InsertError> {
-        let mut oldest: Option<((bool, u32), ConnId)> = None;
-        let mut probes = EVICTION_PROBES.min(self.live);
-        while probes > 0 {
-            let conn = &self.entries[self.probe];
-            probes -= usize::from(conn.is_live());
-            let over = conn.is_live() && conn.is_expired(now);
-            if over || conn.is_live() && conn.is_half_open() {
-                let rank = (over, now.since(conn.last_seen));
-                if oldest.is_none_or(|(most, _)| rank > most) {
-                    oldest = Some((rank, ConnId(self.probe as u32)));
-                }
-            }
-            self.probe = if self.probe + 1 == self.entries.len() { 0 } else { self.probe + 1 };
-        }
-        let (_, id) = oldest.ok_or(InsertError::Full)?;
-        evicted(&self.remove(id));
-        Ok(())
-    }
-
-    /// First step of an insertion: everything but the flag that makes it count.
-    pub(super) fn stage(
-        &mut self,
-        mut conn: Conn,
-        second: Option<SecondLine>,
-        hashes: &Hashes,
-    ) -> Result<ConnId, InsertError> {
-        let entry = self.free.peek(0).ok_or(InsertError::Full)?;
-        if second.is_some() && self.free.peek(1).is_none() || !self.index_keys(hashes, entry) {
-            return Err(InsertError::Full);
-        }
-        self.free.take();
-        if let (Some(line), Some(at)) = (second, second.and_then(|_| self.free.take())) {
-            self.store(at, bytemuck::cast(line.of(entry)));
-            conn.set_second_entry(at);
-        }
-        if let Some(next) = self.free.peek(PREFETCH_FREE) {
-            prefetch(&self.entries[next as usize]);
-        }
-        self.store(entry, conn);
-        Ok(ConnId(entry))
-    }
-
-    /// Writes an entry, all but what the wheel knows it by.
-    fn store(&mut self, entry: u32, line: Conn) {
-        let place = &mut self.entries[entry as usize];
-        let (filed, link) = (place.flags & ConnFlags::FILED, place.link);
-        *place = Conn { flags: line.flags | filed, link, ..line };
-    }
-
-    /// Second step: a later process adopts the conn from this one store on.
-    pub(super) fn publish(&mut self, id: ConnId, now: Tick) {
-        // Only the order of stores counts: a process that adopts them runs after this one's end.
-        compiler_fence(Ordering::Release);
-        self.entries[id.index()].flags.insert(ConnFlags::LIVE);
-        self.live += 1;
-        self.taken += self.get(id).entries_taken();
-        self.wheel.file(self.entries, id.0, now);
-    }
-
-    fn index_keys(&mut self, hashes: &Hashes, entry: u32) -> bool {
-        for (direction, hash) in hashes.each() {
-            if !self.index.insert(hash, Reference::new(entry, direction)) {
-                if direction == Direction::Outbound {
-                    let inbound = Reference::new(entry, Direction::Inbound);
-                    self.index.remove(hashes.inbound, inbound);
-                }
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Takes a live entry of an adopted region into index, counts and wheel. `false`: there is no
-    /// room for it.
-    pub(super) fn readmit(&mut self, id: ConnId, now: Tick) -> bool {
-        let (hashes, taken) = (self.hashes(self.get(id)), self.get(id).entries_taken());
-        if self.taken + taken > self.capacity || !self.index_keys(&hashes, id.0) {
-            return false;
-        }
-        self.live += 1;
-        self.taken += taken;
-        self.wheel.file(self.entries, id.0, now);
-        true
-    }
-
-    /// Clears an entry of an adopted region and makes it free.
-    pub(super) fn discard(&mut self, id: ConnId) {
-        self.entries[id.index()] = Conn::zeroed();
-        self.free.give(id.0);
     }
 
     /// A conn.
@@ -384,7 +219,7 @@ impl ConnTable {
         self.entries[id.index()].flags.remove(ConnFlags::LIVE);
         compiler_fence(Ordering::Release);
         for (direction, hash) in self.hashes(&conn).each() {
-            self.index.remove(hash, Reference::new(id.0, direction));
+            self.remove_key(direction, hash, id);
         }
         let side = conn.side.checked_sub(1).map(|record| {
             let side = *self.side.get(record);
@@ -401,9 +236,18 @@ impl ConnTable {
         Ended { conn, side }
     }
 
+    fn remove_key(&mut self, direction: Direction, hash: KeyHash, id: ConnId) {
+        let reference = Reference::new(id.0, direction);
+        match direction == Direction::Outbound && self.staged.remove(hash, reference) {
+            true => self.displace(reference, hash),
+            false => self.index.remove(hash, reference),
+        }
+    }
+
     /// Ends a window: ids of conns removed in it may be given to others.
     #[inline]
     pub fn end_window(&mut self) {
+        self.settle_all();
         self.free.end_window();
     }
 

@@ -191,7 +191,10 @@ impl Bench {
             for (key, candidate) in old.iter().zip(&mut candidates) {
                 *candidate = self.table.candidate(self.table.hash(key));
             }
-            new.iter().for_each(|new| self.table.prefetch_insert(new));
+            new.iter().for_each(|new| self.table.prefetch(self.table.hash(&new.key)));
+            for new in &new {
+                self.table.candidate(self.table.hash(&new.key));
+            }
             for (key, candidate) in old.iter().zip(&candidates) {
                 let found = self.table.find(key, self.table.hash(key), *candidate);
                 remove(&mut self.table, found.map(|(id, _)| id));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::conn::{EVICTION_PROBES, SideKind};
+use crate::flow::Direction;
 
 fn fill(table: &mut ConnTable, conns: impl Iterator<Item = NewConn>) {
     for (number, new) in conns.enumerate() {
@@ -110,6 +111,34 @@ fn a_taken_key_is_refused_until_its_conn_is_over_but_replies_are_the_later_conns
     assert!(table.insert(&new_conn(1), Tick(160), &mut |conn| evicted.push(*conn)).is_ok());
     assert_eq!(evicted.len(), 1);
     assert_eq!(evicted[0].inbound_key(), new_conn(1).key);
+}
+
+/// The kernel makes the second conn and asks for replies first (`ip_vs_out_hook`, `ip_vs_core.c`).
+#[test]
+fn packets_that_would_be_one_conns_and_anothers_replies_are_replies() {
+    let mut table = table(10, 0);
+    let callee = new_conn(1);
+    let reply = callee.as_conn(Tick(0)).outbound_key().unwrap();
+    let caller = NewConn { key: reply, ..new_conn(2) };
+    let older = insert(&mut table, &caller, Tick(0)).unwrap();
+    let newer = insert(&mut table, &callee, Tick(1)).unwrap();
+    let of = |table: &ConnTable, key: &FlowKey| table.lookup(key, table.hash(key));
+    for window in 0..2 {
+        assert_eq!(of(&table, &reply), Some((newer, Direction::Outbound)), "window {window}");
+        table.end_window();
+    }
+    let candidate = table.candidate(table.hash(&reply));
+    let found = table.find(&reply, table.hash(&reply), candidate);
+    assert_eq!(found, Some((newer, Direction::Outbound)));
+    let own_reply = table.get(older).outbound_key().unwrap();
+    assert_eq!(of(&table, &own_reply), Some((older, Direction::Outbound)), "it lives on");
+    assert_eq!(insert(&mut table, &caller, Tick(2)), Err(InsertError::TupleTaken));
+    table.remove(newer);
+    assert_eq!(of(&table, &reply), None);
+    let next = insert(&mut table, &caller, Tick(3)).unwrap();
+    assert_eq!(of(&table, &reply), Some((next, Direction::Inbound)));
+    table.remove(older);
+    assert_eq!(of(&table, &reply), Some((next, Direction::Inbound)));
 }
 
 #[test]

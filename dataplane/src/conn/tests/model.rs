@@ -9,45 +9,46 @@ use std::collections::HashMap;
 struct Model {
     conns: HashMap<u32, Conn>,
     keys: HashMap<FlowKey, (ConnId, Direction)>,
+    ids: HashMap<(u16, u16), ConnId>,
+    /// Who had the keys that conns made in this window have for their replies.
+    before: HashMap<FlowKey, Vec<(ConnId, Direction)>>,
 }
 
 impl Model {
     fn insert(&mut self, id: ConnId, conn: Conn) {
         self.conns.insert(id.0, conn);
+        self.ids.insert(serial(&conn), id);
         assert_eq!(self.keys.insert(conn.inbound_key(), (id, Direction::Inbound)), None);
         if let Some(key) = conn.outbound_key() {
-            assert_eq!(self.keys.insert(key, (id, Direction::Outbound)), None);
+            if let Some(before) = self.keys.insert(key, (id, Direction::Outbound)) {
+                self.before.entry(key).or_default().push(before);
+            }
         }
     }
 
-    fn remove_key(&mut self, conn: &Conn) {
-        let (id, _) = self.keys.remove(&conn.inbound_key()).expect("the conn was there");
-        let replies = self.conns[&id.0].outbound_key();
-        replies.map(|key| self.keys.remove(&key));
-        self.conns.remove(&id.0);
+    /// A conn has ended: its keys, unless others have them, are nobody's.
+    fn remove(&mut self, ended: &Conn) -> ConnId {
+        let id = self.ids.remove(&serial(ended)).expect("the conn was there");
+        let conn = self.conns.remove(&id.0).expect("the conn was there");
+        for key in [Some(conn.inbound_key()), conn.outbound_key()].into_iter().flatten() {
+            if self.keys.get(&key).is_some_and(|&(owner, _)| owner == id) {
+                self.keys.remove(&key);
+            }
+        }
+        id
     }
 
-    /// Whether a conn whose time is not over has one of the keys, and not both have it for replies.
+    /// Whether a conn whose time is not over has the inbound key, or it is the reply key, too.
     fn blocks(&self, conn: &Conn, now: Tick) -> bool {
-        let keys = [(Direction::Inbound, Some(conn.inbound_key()))];
-        let mut keys = keys.into_iter().chain([(Direction::Outbound, conn.outbound_key())]);
-        keys.any(|(wanted, key)| {
-            let taken = key.and_then(|key| self.keys.get(&key));
-            taken.is_some_and(|&(id, has)| {
-                !self.conns[&id.0].is_expired(now)
-                    && (wanted, has) != (Direction::Outbound, Direction::Outbound)
-            })
-        })
+        let taken = self.keys.get(&conn.inbound_key());
+        conn.outbound_key() == Some(conn.inbound_key())
+            || taken.is_some_and(|&(id, _)| !self.conns[&id.0].is_expired(now))
     }
+}
 
-    /// Takes the reply key from the conn that has it, if it is a live one.
-    fn silence(&mut self, conn: &Conn) {
-        let Some(key) = conn.outbound_key() else { return };
-        if let Some((id, _)) = self.keys.remove(&key) {
-            let silenced = self.conns.get_mut(&id.0).expect("its key was there");
-            silenced.flags.remove(ConnFlags::REPLIES);
-        }
-    }
+/// What tells conns of a trial apart that have the same keys.
+fn serial(conn: &Conn) -> (u16, u16) {
+    (conn.l3_delta, conn.l4_delta)
 }
 
 struct Trial {
@@ -55,6 +56,8 @@ struct Trial {
     model: Model,
     random: Rng,
     now: Tick,
+    /// Conns that were to be made.
+    tried: u32,
     /// Ids removed in this window.
     removed: Vec<ConnId>,
     /// Keys hashed in this window, with the candidates found then.
@@ -68,6 +71,7 @@ impl Trial {
             model: Model::default(),
             random: Rng::new(seed),
             now: Tick(u32::MAX - 5_000),
+            tried: 0,
             removed: vec![],
             candidates: vec![],
         }
@@ -83,7 +87,25 @@ impl Trial {
         new.key.proto = [protocol::TCP, protocol::UDP][random.below(2)];
         new.flags = ConnFlags::of_method(method);
         new.timeout = [0, 1, 30, 160, 14_400][random.below(5)];
-        new
+        self.tried += 1;
+        (new.l3_delta, new.l4_delta) = ((self.tried >> 16) as u16, self.tried as u16);
+        match self.random.below(40) {
+            // A real server calls a client, where the director is to find a service.
+            0..=3 => {
+                NewConn { key: new.as_conn(self.now).outbound_key().unwrap_or(new.key), ..new }
+            }
+            // Someone calls himself.
+            4 => {
+                let (dst, dport) = (new.key.src, new.key.sport);
+                NewConn {
+                    key: FlowKey { dst, dport, ..new.key },
+                    rip: dst.ip(),
+                    rport: dport,
+                    ..new
+                }
+            }
+            _ => new,
+        }
     }
 
     fn any_key(&mut self) -> FlowKey {
@@ -115,12 +137,9 @@ impl Trial {
         assert_eq!(result == Err(InsertError::TupleTaken), tuple_taken);
         for conn in &evicted {
             assert!(conn.is_expired(now), "only full tables evict what is not over");
-            let (id, _) = self.model.keys[&conn.inbound_key()];
-            self.removed.push(id);
-            self.model.remove_key(conn);
+            self.removed.push(self.model.remove(conn));
         }
         if let Ok(id) = result {
-            self.model.silence(&conn);
             assert!(!self.removed.contains(&id), "an id is not used twice in a window");
             self.model.insert(id, *self.table.get(id));
             assert_eq!(self.table.get(id).inbound_key(), new.key);
@@ -135,7 +154,10 @@ impl Trial {
         // Candidates may be as old as they like.
         for (key, candidate) in &self.candidates {
             let found = self.table.find(key, self.table.hash(key), *candidate);
-            assert_eq!(found, self.model.keys.get(key).copied());
+            let before = self.model.before.get(key).into_iter().flatten();
+            let mut right = self.model.keys.get(key).into_iter().chain(before);
+            assert!(found.is_none_or(|found| right.any(|&right| right == found)));
+            assert_eq!(found.is_some(), self.model.keys.contains_key(key));
         }
     }
 
@@ -160,7 +182,7 @@ impl Trial {
             self.table.attach_side(id, crate::conn::SideKind(1));
         }
         let ended = self.table.remove(id);
-        self.model.remove_key(&ended);
+        assert_eq!(self.model.remove(&ended), id);
         self.removed.push(id);
     }
 
@@ -179,8 +201,7 @@ impl Trial {
         let (now, model, removed) = (self.now, &mut self.model, &mut self.removed);
         self.table.expire(now, budget, |_, _| false, &mut |conn| {
             assert!(conn.is_expired(now), "never early");
-            removed.push(model.keys[&conn.inbound_key()].0);
-            model.remove_key(conn);
+            removed.push(model.remove(conn));
         });
     }
 
@@ -192,6 +213,7 @@ impl Trial {
     fn end_window(&mut self) {
         self.table.end_window();
         self.removed.clear();
+        self.model.before.clear();
     }
 
     fn check(&mut self) {
