@@ -15,11 +15,11 @@ from labkit.shell import LabError, run
 from goldenkit import network
 
 RUN = Path(os.environ.get("SLUICE_GOLDEN_DIR", "/run/sluice-golden"))
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 # Listings show the table's size, and the kernel's was this.
 CONNECTIONS = 4096
-# Until netlink's news are with the workers.
-SETTLE = 0.05
+# Until netlink's news are with the workers, on a busy machine too.
+SETTLE = 0.2
 
 
 def config(run_dir, driver, mtu):
@@ -76,6 +76,10 @@ class Appliance:
         else:
             return False
         return True
+
+    def received(self):
+        """How many frames the workers have received from the ports."""
+        return sum(worker["received"] for worker in json.loads(self.must("stats", "--json"))["workers"])
 
     def conns(self):
         """All conns, as the API lists them."""

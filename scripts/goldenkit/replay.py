@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from goldenkit.trace import IPV6, is_last_second, mask, mask_line
 
 # How long what must come may take, and how long what must not come is waited for. A busy machine is slow, not wrong.
-PATIENCE, SILENCE = 1.0, 0.01
+PATIENCE, SILENCE = 10.0, 0.01
 
 
 @dataclass
