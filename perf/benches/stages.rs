@@ -217,21 +217,32 @@ mod schedule {
         control.services().services()[0].clone()
     }
 
-    /// A new conn among 128 servers, which then has one more.
+    /// Conns that are open at a time.
+    const OPEN: usize = 4096;
+
+    /// A new conn among 128 servers, which then has one more, while another's oldest conn ends.
     #[divan::bench(args = SchedulerKind::ALL.map(SchedulerKind::name))]
     fn among_128(bencher: Bencher, name: &str) {
         let service = service(SchedulerKind::from_name(name).expect("one of all"));
         let mut scheduler = Scheduler::new(&service, WorkerId(0));
         let board = Board(WorkerCounters::new(), OthersLoad::new());
-        let mut number = 0;
+        let (mut open, mut number) = ([None; OPEN], 0);
         batch(bencher, |_| {
-            let (src, sport) = client(number);
-            number += 1;
+            let (src, sport) = client(number as u64);
             let key = FlowKey { src, dst: 0x0a00_0064, sport, dport: 80, proto: protocol::TCP };
+            let oldest = &mut open[number % OPEN];
+            number += 1;
+            // Nobody is chosen by ovf while each has as many as its weight.
             let place = scheduler.schedule(&service, &Asked::new(&key, Tick(0)), &board);
-            let place = place.expect("every server has a weight and room");
-            board.0.dest(service.dests[place].id).conn_begins();
-            scheduler.load_changed(place);
+            if let Some(place) = place {
+                board.0.dest(service.dests[place].id).conn_begins();
+                board.0.dest(service.dests[place].id).conn_turns(true);
+                scheduler.load_changed(place);
+            }
+            if let Some(place) = std::mem::replace(oldest, place) {
+                board.0.dest(service.dests[place].id).conn_ends(true);
+                scheduler.load_changed(place);
+            }
         });
     }
 }

@@ -1,13 +1,13 @@
-//! Tables from a hash to a destination, for the schedulers that need one: computed when the
-//! snapshot is, read by all workers.
+//! Tables of destinations, for the schedulers that need one: computed when the snapshot is, read by
+//! all workers.
 
-use super::{SchedulerKind, dh, is_available, mh, sh};
+use super::{SchedulerKind, dh, fo, is_available, mh, sh};
 use crate::address::Family;
 use crate::service::Dest;
 use std::sync::Arc;
 
-/// By hash, the place of a destination in the service's list. Empty without destinations, and for
-/// schedulers that hash nothing.
+/// By hash, or by rank for fo, the place of a destination in the service's list. Empty without
+/// destinations, and for schedulers that look nothing up.
 #[derive(Debug, Clone, Default)]
 pub struct Buckets(Arc<[u16]>);
 
@@ -17,6 +17,7 @@ impl Buckets {
         match kind {
             SchedulerKind::Dh => Buckets(dh::buckets(dests)),
             SchedulerKind::Sh => Buckets(sh::buckets(dests)),
+            SchedulerKind::Fo => Buckets(fo::order(dests)),
             SchedulerKind::Mh => Buckets(mh::buckets(family, dests)),
             _ => Buckets::default(),
         }
@@ -26,6 +27,11 @@ impl Buckets {
     pub(super) fn available(&self, bucket: usize, dests: &[Dest]) -> Option<usize> {
         let place = usize::from(*self.0.get(bucket)?);
         is_available(&dests[place]).then_some(place)
+    }
+
+    /// The first of the places that fits.
+    pub(super) fn first(&self, fits: impl Fn(usize) -> bool) -> Option<usize> {
+        self.0.iter().map(|&place| usize::from(place)).find(|&place| fits(place))
     }
 
     /// The place in the bucket of `hash(0)` or, with `falls_back`, in the first that is available

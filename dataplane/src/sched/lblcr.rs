@@ -2,42 +2,48 @@
 //! destinations an address, of which the least loaded is chosen. The set grows when that one is
 //! overloaded while others idle, and loses its most loaded member when it has not changed for long.
 
-use super::least::{Least, Rank};
-use super::locality::{Locality, Near, age, is_welcome};
-use super::{Asked, Loads, wlc};
+use super::changes::Changes;
+use super::crowd::Crowd;
+use super::least::Seat;
+use super::locality::{Locality, Near, age};
+use super::share::Rank;
+use super::wlc::Wlc;
+use super::{Asked, Loads};
 use crate::limits::LOCALITY_SET;
 use crate::service::{Dest, Service};
 use crate::time::Tick;
 use arrayvec::ArrayVec;
 
 pub fn choose(
-    least: &mut Least,
+    crowd: &mut Crowd,
+    changes: &mut Changes,
     service: &Service,
     asked: &Asked,
     loads: &impl Loads,
 ) -> Option<usize> {
     let (dests, Asked { address, now, .. }) = (&service.dests, *asked);
+    crowd.update(changes, dests, loads);
     let expiration = service.locality_expiration;
     let Some(Locality::Lblcr(map)) = service.locality.as_deref() else {
-        return least.choose(dests, loads);
+        return crowd.chosen(dests, loads);
     };
-    let Some(mut bucket) = map.lock(address) else { return least.choose(dests, loads) };
+    let Some(mut bucket) = map.lock(address) else { return crowd.chosen(dests, loads) };
     let Some(set) = bucket.find(address, now, expiration) else {
-        let chosen = least.choose(dests, loads)?;
+        let chosen = crowd.chosen(dests, loads)?;
         let mut set = Set { members: ArrayVec::new(), changed: now };
-        set.add(chosen, dests, now);
+        set.add(chosen, crowd.seats(), now);
         bucket.insert(address, set, now);
         return Some(chosen);
     };
-    let near = set.least(dests, loads);
+    let near = set.least(crowd, dests, loads);
     if age(now, set.changed) > expiration {
-        set.shrink(dests, loads, now);
+        set.shrink(crowd, dests, loads, now);
     }
-    if let Some(near) = near.filter(|&place| is_welcome(place, dests, loads)) {
+    if let Some(near) = near.filter(|&place| crowd.is_welcome(place, dests, loads)) {
         return Some(near);
     }
-    let chosen = least.choose(dests, loads)?;
-    set.add(chosen, dests, now);
+    let chosen = crowd.chosen(dests, loads)?;
+    set.add(chosen, crowd.seats(), now);
     Some(chosen)
 }
 
@@ -51,46 +57,47 @@ pub struct Set {
 
 impl Set {
     /// Adds a destination that is not a member yet; a full set loses the one added first.
-    fn add(&mut self, place: usize, dests: &[Dest], now: Tick) {
-        if self.members.iter().any(|member| member.is(&dests[place])) {
+    fn add(&mut self, place: usize, seats: &[Seat], now: Tick) {
+        if self.members.iter().any(|member| member.is(&seats[place])) {
             return;
         }
         if self.members.is_full() {
             self.members.pop();
         }
-        self.members.insert(0, Near::new(place, dests));
+        self.members.insert(0, Near::new(place, seats));
         self.changed = now;
     }
 
     /// The least loaded member that is available; among equals the first.
-    fn least(&mut self, dests: &[Dest], loads: &impl Loads) -> Option<usize> {
-        let places = self.members.iter_mut().filter_map(|member| member.find(dests));
-        let ranks = places.map(|place| Rank::new(place, dests, loads, wlc::share));
-        let less = |least: Rank, rank: Rank| if rank.is_less_than(least) { rank } else { least };
-        ranks.fold(Rank::NONE, less).chosen()
+    fn least(&mut self, crowd: &Crowd, dests: &[Dest], loads: &impl Loads) -> Option<usize> {
+        let places = self.members.iter_mut().filter_map(|member| member.find(crowd.seats()));
+        let places: ArrayVec<u32, LOCALITY_SET> = places.map(|place| place as u32).collect();
+        crowd.least_of(&places, dests, loads)
     }
 
     /// Takes out the most loaded member that is not quiesced, if there are several. A removed one goes
     /// first: nobody counts its load any more.
-    fn shrink(&mut self, dests: &[Dest], loads: &impl Loads, now: Tick) {
+    fn shrink(&mut self, crowd: &Crowd, dests: &[Dest], loads: &impl Loads, now: Tick) {
         if self.members.len() < 2 {
             return;
         }
-        let removed = self.members.iter_mut().position(|member| member.find(dests).is_none());
-        if let Some(gone) = removed.or_else(|| self.most(dests, loads)) {
+        let removed =
+            self.members.iter_mut().position(|member| member.find(crowd.seats()).is_none());
+        if let Some(gone) = removed.or_else(|| self.most(crowd, dests, loads)) {
             self.members.remove(gone);
             self.changed = now;
         }
     }
 
     /// The number of the member with the largest load of all with a weight; among equals the first.
-    fn most(&mut self, dests: &[Dest], loads: &impl Loads) -> Option<usize> {
+    fn most(&mut self, crowd: &Crowd, dests: &[Dest], loads: &impl Loads) -> Option<usize> {
         let mut most: Option<(usize, Rank)> = None;
         for (number, member) in self.members.iter_mut().enumerate() {
-            let Some(place) = member.find(dests).filter(|&place| dests[place].weight > 0) else {
+            let Some(place) = member.find(crowd.seats()).filter(|&place| dests[place].weight > 0)
+            else {
                 continue;
             };
-            let rank = Rank::whatever_its_threshold(place, dests, loads, wlc::share);
+            let rank = Rank::whatever_its_threshold::<Wlc>(place, dests, loads);
             if most.is_none_or(|(_, most)| most.is_less_than(rank)) {
                 most = Some((number, rank));
             }

@@ -8,13 +8,14 @@
 //! A bucket is locked while a worker chooses for an address of it, so that two that ask at once are
 //! told the same. A worker that does not get the lock within microseconds chooses without it.
 
+use super::SchedulerKind;
 use super::hash::hash_32;
 use super::lblcr::Set;
-use super::{Loads, SchedulerKind, is_available};
+use super::least::Seat;
 use crate::address::Address;
 use crate::ids::DestId;
 use crate::limits::{LOCALITY_BITS, LOCALITY_WAYS};
-use crate::service::{Dest, ServiceKey};
+use crate::service::ServiceKey;
 use crate::time::{Tick, ticks};
 use arrayvec::ArrayVec;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -131,35 +132,27 @@ pub struct Near {
 }
 
 impl Near {
-    pub fn new(place: usize, dests: &[Dest]) -> Self {
-        Near { id: dests[place].id, place: place as u32 }
+    pub fn new(place: usize, seats: &[Seat]) -> Self {
+        Near { id: seats[place].id, place: place as u32 }
     }
 
-    pub fn is(&self, dest: &Dest) -> bool {
-        self.id == dest.id
+    pub fn is(&self, seat: &Seat) -> bool {
+        self.id == seat.id
     }
 
     /// Its place in the list, unless it was removed.
-    pub fn find(&mut self, dests: &[Dest]) -> Option<usize> {
-        let stayed = dests.get(self.place as usize).is_some_and(|dest| self.is(dest));
-        if !stayed {
-            self.place = dests.iter().position(|dest| self.is(dest))? as u32;
-        }
-        Some(self.place as usize)
+    #[inline]
+    pub fn find(&mut self, seats: &[Seat]) -> Option<usize> {
+        let stayed = seats.get(self.place as usize).is_some_and(|seat| self.is(seat));
+        if stayed { Some(self.place as usize) } else { self.search(seats) }
     }
-}
 
-/// Whether a remembered destination may be used again: available, and not so loaded that another
-/// had better be (`is_overloaded` of `ip_vs_lblc.c` and `ip_vs_lblcr.c`): with more active conns
-/// than its weight while some other has less than half of its.
-///
-/// lblc of the kernel looks at no upper threshold here. As it is a hard limit to us, a destination
-/// that has reached it would be refused, so another is chosen.
-pub fn is_welcome(place: usize, dests: &[Dest], loads: &impl Loads) -> bool {
-    let dest = &dests[place];
-    let is_half_idle = |dest: &Dest| 2 * u64::from(loads.active(dest.id)) < u64::from(dest.weight);
-    let is_crowded = || loads.active(dest.id) > dest.weight && dests.iter().any(is_half_idle);
-    is_available(dest) && !is_crowded()
+    #[cold]
+    fn search(&mut self, seats: &[Seat]) -> Option<usize> {
+        let place = seats.iter().position(|seat| self.is(seat))?;
+        self.place = place as u32;
+        Some(place)
+    }
 }
 
 #[cfg(test)]
@@ -238,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_destination_is_found_wherever_it_went_until_it_is_removed() {
-        let list = |ids: &[u32]| ids.iter().map(|&id| dest(id, 1)).collect::<Vec<_>>();
+        let list = |ids: &[u32]| ids.iter().map(|&id| Seat::of(&dest(id, 1))).collect::<Vec<_>>();
         let mut near = Near::new(1, &list(&[1, 2, 3]));
         for (ids, place) in
             [(&[1, 2, 3][..], Some(1)), (&[4, 1, 2, 3], Some(2)), (&[2], Some(0)), (&[1], None)]

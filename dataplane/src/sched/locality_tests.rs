@@ -109,6 +109,7 @@ fn addresses_keep_their_destinations_as_long_as_the_kernels_lists_say() {
     for seed in 0..200 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let kind = [SchedulerKind::Lblc, SchedulerKind::Lblcr][seed as usize % 2];
+        let is_told = rng.bool();
         let mut service = marked(kind, random_dests(&mut rng));
         let mut ours = Scheduler::new(&service, WorkerId(0));
         let (mut sets, mut counts, mut now) =
@@ -126,7 +127,10 @@ fn addresses_keep_their_destinations_as_long_as_the_kernels_lists_say() {
             now = now.after(if rng.u8(..3) == 0 { DAY / 4 + rng.u32(..DAY / 4) } else { 1 });
             let (key, id) = (to(0x0a01_0000 + rng.u32(..4)), DestId(rng.u32(1..=6)));
             counts.0.insert(id, (rng.u32(..8), rng.u32(..300)));
-            counts.1 += 1;
+            if is_told {
+                let place = service.dests.iter().position(|dest| dest.id == id);
+                place.into_iter().for_each(|place| ours.load_changed(place));
+            }
             let asked = Asked::new(&key, now);
             let want = choose_literally(&mut sets, &service, &asked, &counts);
             let pick = ours.schedule(&service, &asked, &counts);

@@ -1,9 +1,12 @@
 //! Schedulers: which destination a new conn gets.
 //!
-//! Each worker has its own [`Scheduler`] per service, cursor only; what it chooses from is the
-//! snapshot's [`Service`], and what lblc and lblcr remember is all workers' [`Locality`]. Worker 0 alone chooses exactly as a kernel does.
+//! Each worker has its own [`Scheduler`] per service: a cursor, or the loads in order. What it chooses
+//! from is the snapshot's [`Service`], and what lblc and lblcr remember is all workers' [`Locality`].
+//! Worker 0 alone chooses exactly as a kernel does.
 
 mod buckets;
+mod changes;
+mod crowd;
 mod dh;
 mod fo;
 mod hash;
@@ -16,9 +19,12 @@ mod locality;
 mod mh;
 mod nq;
 mod ovf;
+mod places;
 mod rr;
 mod sed;
 mod sh;
+mod share;
+mod tournament;
 mod twos;
 mod wlc;
 mod wrr;
@@ -32,7 +38,9 @@ use crate::flow::FlowKey;
 use crate::ids::{DestId, WorkerId};
 use crate::service::{Dest, Service};
 use crate::time::Tick;
-use least::{Least, Measure};
+use changes::Changes;
+use crowd::Crowd;
+use least::Least;
 
 /// What a scheduler is asked: the packet that begins a conn, of either family, and when.
 #[derive(Debug, Clone, Copy)]
@@ -85,50 +93,59 @@ pub trait Loads {
 pub struct Scheduler {
     worker: WorkerId,
     choice: Choice,
+    /// What the choice is to look at again.
+    changes: Changes,
 }
 
 #[derive(Debug, Clone)]
 enum Choice {
     Rr(rr::Cursor),
     Wrr(wrr::Cursor),
-    /// lc, wlc, sed, nq.
-    Least(Least),
-    Lblc(Least),
-    Lblcr(Least),
+    Lc(Least<lc::Lc>),
+    Wlc(Least<wlc::Wlc>),
+    Sed(Least<sed::Sed>),
+    Nq(Least<nq::Nq>),
+    Ovf(Least<ovf::Ovf>),
+    Lblc(Crowd),
+    Lblcr(Crowd),
     Twos(twos::Dice),
     // What follows remembers nothing.
     Dh,
     Sh,
     Mh,
     Fo,
-    Ovf,
 }
 
 impl Choice {
     fn new(service: &Service, worker: WorkerId) -> Self {
-        let least = |measure: Measure| Choice::Least(Least::new(&service.dests, measure));
+        let dests = &service.dests;
         match service.scheduler.kind {
             SchedulerKind::Rr => Choice::Rr(rr::Cursor::new(service, worker)),
             SchedulerKind::Wrr => Choice::Wrr(wrr::Cursor::new(service, worker)),
-            SchedulerKind::Lc => least(lc::share),
-            SchedulerKind::Wlc => least(wlc::share),
-            SchedulerKind::Sed => least(sed::share),
-            SchedulerKind::Nq => least(nq::share),
-            SchedulerKind::Lblc => Choice::Lblc(Least::new(&service.dests, wlc::share)),
-            SchedulerKind::Lblcr => Choice::Lblcr(Least::new(&service.dests, wlc::share)),
+            SchedulerKind::Lc => Choice::Lc(Least::new(dests)),
+            SchedulerKind::Wlc => Choice::Wlc(Least::new(dests)),
+            SchedulerKind::Sed => Choice::Sed(Least::new(dests)),
+            SchedulerKind::Nq => Choice::Nq(Least::new(dests)),
+            SchedulerKind::Ovf => Choice::Ovf(Least::new(dests)),
+            SchedulerKind::Lblc => Choice::Lblc(Crowd::new(dests)),
+            SchedulerKind::Lblcr => Choice::Lblcr(Crowd::new(dests)),
             SchedulerKind::Twos => Choice::Twos(twos::Dice::new(service, worker)),
             SchedulerKind::Dh => Choice::Dh,
             SchedulerKind::Sh => Choice::Sh,
             SchedulerKind::Mh => Choice::Mh,
             SchedulerKind::Fo => Choice::Fo,
-            SchedulerKind::Ovf => Choice::Ovf,
         }
     }
 
-    fn least(&mut self) -> Option<&mut Least> {
+    /// Whether it remembers loads, and is to be told which of them change.
+    fn remembers_loads(&self) -> bool {
         match self {
-            Choice::Least(least) | Choice::Lblc(least) | Choice::Lblcr(least) => Some(least),
-            _ => None,
+            Choice::Lc(_) | Choice::Wlc(_) | Choice::Sed(_) | Choice::Nq(_) | Choice::Ovf(_) => {
+                true
+            }
+            Choice::Lblc(_) | Choice::Lblcr(_) => true,
+            Choice::Rr(_) | Choice::Wrr(_) | Choice::Twos(_) => false,
+            Choice::Dh | Choice::Sh | Choice::Mh | Choice::Fo => false,
         }
     }
 }
@@ -136,7 +153,15 @@ impl Choice {
 impl Scheduler {
     /// As after `ipvsadm -A`, or `-E` with another scheduler.
     pub fn new(service: &Service, worker: WorkerId) -> Self {
-        Scheduler { worker, choice: Choice::new(service, worker) }
+        let mut scheduler =
+            Scheduler { worker, choice: Choice::new(service, worker), changes: Changes::default() };
+        scheduler.watch(&service.dests);
+        scheduler
+    }
+
+    /// All loads are to be looked at.
+    fn watch(&mut self, dests: &[Dest]) {
+        self.changes.reset(if self.choice.remembers_loads() { dests.len() } else { 0 });
     }
 
     /// The place in `service.dests` of the destination for a new conn; `None` if none has a weight
@@ -148,19 +173,22 @@ impl Scheduler {
         asked: &Asked,
         loads: &impl Loads,
     ) -> Option<usize> {
-        let dests = &service.dests;
+        let (dests, changes) = (&service.dests, &mut self.changes);
         match &mut self.choice {
             Choice::Rr(cursor) => cursor.choose(dests),
             Choice::Wrr(cursor) => cursor.choose(service),
-            Choice::Least(least) => least.choose(dests, loads),
-            Choice::Lblc(least) => lblc::choose(least, service, asked, loads),
-            Choice::Lblcr(least) => lblcr::choose(least, service, asked, loads),
+            Choice::Lc(least) => least.choose(changes, dests, loads),
+            Choice::Wlc(least) => least.choose(changes, dests, loads),
+            Choice::Sed(least) => least.choose(changes, dests, loads),
+            Choice::Nq(least) => least.choose(changes, dests, loads),
+            Choice::Ovf(least) => least.choose(changes, dests, loads),
+            Choice::Lblc(crowd) => lblc::choose(crowd, changes, service, asked, loads),
+            Choice::Lblcr(crowd) => lblcr::choose(crowd, changes, service, asked, loads),
             Choice::Twos(dice) => dice.choose(dests, loads),
             Choice::Dh => dh::choose(service, asked),
             Choice::Sh => sh::choose(service, asked),
             Choice::Mh => mh::choose(service, asked),
-            Choice::Fo => fo::choose(dests),
-            Choice::Ovf => ovf::choose(dests, loads),
+            Choice::Fo => fo::choose(service),
         }
     }
 
@@ -170,25 +198,28 @@ impl Scheduler {
             *self = Scheduler::new(new, self.worker);
             return;
         }
-        if let Some(least) = self.choice.least() {
-            least.rebase(&new.dests);
-        }
         match &mut self.choice {
             Choice::Rr(cursor) => cursor.rebase(&old.dests, &new.dests),
             Choice::Wrr(cursor) => cursor.rebase(old, new, self.worker),
-            _ => {}
+            Choice::Lc(least) => least.rebase(&new.dests),
+            Choice::Wlc(least) => least.rebase(&new.dests),
+            Choice::Sed(least) => least.rebase(&new.dests),
+            Choice::Nq(least) => least.rebase(&new.dests),
+            Choice::Ovf(least) => least.rebase(&new.dests),
+            Choice::Lblc(crowd) | Choice::Lblcr(crowd) => crowd.rebase(&new.dests),
+            Choice::Twos(dice) => dice.rebase(&new.dests),
+            Choice::Dh | Choice::Sh | Choice::Mh | Choice::Fo => {}
         }
+        self.watch(&new.dests);
     }
 
     /// Tells that this worker's conns on the destination at `place` in the service's list began,
-    /// ended, or moved between active and inactive. Saves comparing all destinations where the
-    /// least loaded is wanted. A director that tells any change must tell all; one that never does
-    /// is served too.
+    /// ended, or moved between active and inactive. Saves looking at all destinations where loads
+    /// are compared. A director that tells any change must tell all; one that never does is served
+    /// too.
     #[inline]
     pub fn load_changed(&mut self, place: usize) {
-        if let Some(least) = self.choice.least() {
-            least.load_changed(place);
-        }
+        self.changes.note(place);
     }
 }
 
@@ -203,12 +234,6 @@ fn is_available(dest: &Dest) -> bool {
 #[inline]
 fn overhead(active: u32, inactive: u32) -> u64 {
     256 * u64::from(active) + u64::from(inactive)
-}
-
-/// The heaviest of those that fit; among equals the first in the list.
-fn heaviest(dests: &[Dest], fits: impl Fn(&Dest) -> bool) -> Option<usize> {
-    let fitting = (0..dests.len()).filter(|&place| fits(&dests[place]));
-    fitting.min_by_key(|&place| std::cmp::Reverse(dests[place].weight))
 }
 
 #[cfg(test)]

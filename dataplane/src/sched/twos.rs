@@ -1,39 +1,70 @@
 //! Power of two choices (`ip_vs_twos.c`): of two destinations drawn at random by weight, the one
 //! with the smaller overhead per weight.
 
-use super::least::Rank;
-use super::{Loads, is_available, wlc};
+use super::share::Rank;
+use super::wlc::Wlc;
+use super::{Loads, is_available};
 use crate::ids::WorkerId;
 use crate::service::{Dest, Service};
 
 /// A worker's dice for one service.
 #[derive(Debug, Clone)]
-pub struct Dice(fastrand::Rng);
+pub struct Dice {
+    rng: fastrand::Rng,
+    /// By place, the weights up to it added up. Empty if there are thresholds: then those that are
+    /// overloaded at the moment have no weight.
+    sums: Vec<u64>,
+}
 
 impl Dice {
     /// The same dice for the same worker and service: a run repeats itself.
     pub fn new(service: &Service, worker: WorkerId) -> Self {
         let seed = u64::from(service.id.0) << 16 | u64::from(worker.0);
-        Dice(fastrand::Rng::with_seed(seed))
+        let mut dice = Dice { rng: fastrand::Rng::with_seed(seed), sums: Vec::new() };
+        dice.rebase(&service.dests);
+        dice
+    }
+
+    /// The destinations are these.
+    pub fn rebase(&mut self, dests: &[Dest]) {
+        let sum = |sum: &mut u64, dest: &Dest| {
+            *sum += u64::from(dest.weight);
+            Some(*sum)
+        };
+        self.sums.clear();
+        if dests.iter().all(|dest| dest.u_threshold == 0) {
+            self.sums.extend(dests.iter().scan(0, sum));
+        }
     }
 
     pub fn choose(&mut self, dests: &[Dest], loads: &impl Loads) -> Option<usize> {
         let first = self.draw(dests)?;
         let second = self.draw(dests)?;
-        let rank = |place| Rank::new(place, dests, loads, wlc::share);
+        let rank = |place| Rank::new::<Wlc>(place, dests, loads);
         // The kernel keeps its first choice among equals, wherever the second stands.
         if rank(second).is_less_than(rank(first)) { Some(second) } else { Some(first) }
     }
 
     /// One destination by weight. The kernel draws from 0 to the sum of all weights, both included,
     /// which favours the first in the list by one part.
+    #[inline]
     fn draw(&mut self, dests: &[Dest]) -> Option<usize> {
+        let Some(&total) = self.sums.last() else { return self.draw_available(dests) };
+        if total == 0 {
+            return None;
+        }
+        let drawn = self.rng.u64(0..=total).max(1);
+        Some(self.sums.partition_point(|&sum| sum < drawn))
+    }
+
+    /// The same where some may be overloaded.
+    fn draw_available(&mut self, dests: &[Dest]) -> Option<usize> {
         let available = || dests.iter().enumerate().filter(|(_, dest)| is_available(dest));
         let total: u64 = available().map(|(_, dest)| u64::from(dest.weight)).sum();
         if total == 0 {
             return None;
         }
-        let mut left = self.0.u64(0..=total);
+        let mut left = self.rng.u64(0..=total);
         for (place, dest) in available() {
             left = left.saturating_sub(dest.weight.into());
             if left == 0 {
@@ -83,15 +114,18 @@ mod tests {
         for seed in 0..500 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let weights: Vec<u32> = (0..rng.usize(..9)).map(|_| rng.u32(..4)).collect();
-            let service = with_thresholds(of_kind(SchedulerKind::Twos, &weights));
-            overload(&service, &mut rng, 5);
+            let mut service = of_kind(SchedulerKind::Twos, &weights);
+            if rng.bool() {
+                service = with_thresholds(service);
+                overload(&service, &mut rng, 5);
+            }
             let loads = (1..9).map(|id| (DestId(id), (rng.u32(..3), rng.u32(..600)))).collect();
             let loads = Counts(loads, 0);
             let available = service.dests.iter().filter(|dest| is_available(dest));
             let total: u64 = available.map(|dest| u64::from(dest.weight)).sum();
             let mut dice = Dice::new(&service, WorkerId(3));
             for _ in 0..50 {
-                let mut same = dice.0.clone();
+                let mut same = dice.rng.clone();
                 let drawn = [0; 2].map(|_| same.u64(0..=total) as i64);
                 let want = literally(&service.dests, &loads, drawn);
                 assert_eq!(dice.choose(&service.dests, &loads), want, "seed {seed} {weights:?}");

@@ -1,38 +1,49 @@
-//! Least connections through the whole director: whatever changes a count - a conn that begins,
+//! Schedulers that compare loads, through the whole director: whatever changes a count - a conn that begins,
 //! turns, closes, expires or gives way, an edit, another worker - the next choice knows it.
 
 use crate::rig::*;
 use dataplane::address::Address;
 use dataplane::ids::{DestId, InterfaceId};
-use dataplane::sched::SchedulerKind::{self, Lc, Wlc};
+use dataplane::sched::SchedulerKind::{self, Lc, Nq, Ovf, Sed, Wlc};
 use dataplane::service::ForwardingMethod::Gatewaying;
 use dataplane::service::ServiceKey;
 use dataplane::testing::control::{Server, tcp, udp};
 use dataplane::testing::{Frame, Rng};
 use dataplane::wire::tcp::flags::{ACK, FIN, RST, SYN};
 
-/// More than are simply compared, one after the other.
 const SERVERS: u8 = 12;
 
-/// The kernel's formula over all workers' counters, read anew: the first of the least loaded.
+/// What the kernel's formula gives a server with so many active and inactive conns, over what; `None`
+/// if it is not to be chosen.
+fn share(scheduler: SchedulerKind, weight: u64, active: u64, inactive: u64) -> Option<(u64, u64)> {
+    match scheduler {
+        _ if weight == 0 => None,
+        Lc => Some((256 * active + inactive, 1)),
+        Wlc => Some((256 * active + inactive, weight)),
+        Nq if active == 0 => Some((0, 1)),
+        Sed | Nq => Some((active + 1, weight)),
+        _ => (active <= weight).then_some((100 - weight, 1)),
+    }
+}
+
+/// The formula over all workers' counters, read anew: the first of the least loaded.
 fn naive(rig: &mut Rig, key: ServiceKey, scheduler: SchedulerKind) -> Option<u32> {
-    let servers = rig.control.servers(key).expect("a service").to_vec();
-    let mut best: Option<(u64, Server)> = None;
-    for server in servers.into_iter().filter(|server| server.weight > 0) {
+    let mut best: Option<(u64, u64, Server)> = None;
+    for server in rig.control.servers(key).expect("a service").to_vec() {
         let id = rig.control.dest_id(key, server.rip, server.rport);
-        let load: u64 = (0..rig.machine.workers())
+        let counters: Vec<_> = (0..rig.machine.workers())
             .map(|worker| rig.machine.counters(worker).dest(id))
-            .map(|dest| 256 * u64::from(dest.active()) + u64::from(dest.inactive()))
-            .sum();
-        let less = best.is_none_or(|(least, chosen)| match scheduler {
-            Lc => load < least,
-            _ => load * u64::from(chosen.weight) < least * u64::from(server.weight),
-        });
-        if less {
-            best = Some((load, server));
+            .collect();
+        let active = counters.iter().map(|dest| u64::from(dest.active())).sum();
+        let inactive = counters.iter().map(|dest| u64::from(dest.inactive())).sum();
+        let Some((load, by)) = share(scheduler, server.weight.into(), active, inactive) else {
+            continue;
+        };
+        if best.is_none_or(|(least, over, _)| load * over < least * by) {
+            best = Some((load, by, server));
         }
     }
-    u32::of(best?.1.rip)
+    u32::of(best?.2.rip)
 }
 
 fn change(rig: &mut Rig, key: ServiceKey, rng: &mut Rng) {
@@ -106,7 +117,7 @@ fn story(key: ServiceKey, scheduler: SchedulerKind, workers: usize, seed: u64) {
 #[test]
 fn the_least_loaded_server_is_chosen_whatever_changed_the_loads() {
     for seed in 0..6 {
-        for scheduler in [Lc, Wlc] {
+        for scheduler in [Lc, Wlc, Sed, Nq, Ovf] {
             let key = if seed % 2 == 0 { tcp(VIP, 80) } else { udp(VIP, 80) };
             story(key, scheduler, 1, seed);
             story(key, scheduler, 3, seed);
