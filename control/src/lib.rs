@@ -18,6 +18,7 @@ pub mod twin;
 // From desired state to workers.
 pub mod affinity;
 pub mod engine;
+pub mod steering;
 pub mod workers;
 
 #[cfg(test)]

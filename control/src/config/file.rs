@@ -2,8 +2,10 @@
 //! their place in the text; ranges and cross references are checked elsewhere. What stands in lists
 //! is parsed there too: the TOML reader would name the list's first line, not the value's.
 
+use super::ports::Steering;
 use super::settings::{Begin, Idle};
 use super::value::{Device, MacAddr, Prefix};
+use crate::steering::Faces;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -88,6 +90,9 @@ pub(super) struct Port {
     pub(super) mac: Option<Spanned<MacAddr>>,
     pub(super) mtu: Option<Spanned<i64>>,
     pub(super) queues: Option<Spanned<i64>>,
+    pub(super) faces: Option<Faces>,
+    #[serde(default)]
+    pub(super) steering: Steering,
     #[serde(default)]
     pub(super) promiscuous: bool,
     pub(super) twin: Option<bool>,

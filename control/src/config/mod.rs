@@ -17,7 +17,7 @@ mod value;
 
 pub use error::ConfigError;
 pub use paths::{StaticNeighbor, StaticRoute};
-pub use ports::{Interface, Port};
+pub use ports::{Interface, Port, Steering};
 pub use services::Mark;
 pub use settings::{Begin, Daemon, Idle, Table, Timeouts, Workers};
 pub use value::{Device, InterfaceAddress, MacAddr, Prefix};

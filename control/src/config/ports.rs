@@ -3,8 +3,10 @@
 use super::error::{ConfigError, Source};
 use super::file;
 use super::value::{Device, InterfaceAddress, MacAddr};
+use crate::steering::Faces;
 use dataplane::ids::PortId;
 use dataplane::limits::{MAX_INTERFACES, MAX_PORTS, MAX_WORKERS};
+use serde::Deserialize;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use toml::Spanned;
@@ -22,8 +24,23 @@ pub struct Port {
     pub mtu: u16,
     /// Pairs of queues wanted, or `None` for as many as there are workers or the device has.
     pub queues: Option<u16>,
+    /// Whose packets arrive, or `None` for what services and routes tell.
+    pub faces: Option<Faces>,
+    /// Whether the device is to bring packets to their flows' owners.
+    pub steering: Steering,
     /// Whether frames to other stations are taken in by the NIC.
     pub promiscuous: bool,
+}
+
+/// Whether a device is to bring packets to their flows' owners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Steering {
+    /// If it can.
+    #[default]
+    Auto,
+    /// No: it spreads them over its queues, no more.
+    Off,
 }
 
 /// A pair of port and VLAN.
@@ -94,6 +111,8 @@ fn check_port(source: &Source, port: &file::Port, seen: &mut Seen) -> Result<Por
         mac: port.mac.as_ref().map(|mac| *mac.get_ref()),
         mtu: source.number_or("mtu", port.mtu.as_ref(), MTU, 1500)?,
         queues: port.queues.as_ref().map(queues).transpose()?,
+        faces: port.faces,
+        steering: port.steering,
         promiscuous: port.promiscuous,
     })
 }
