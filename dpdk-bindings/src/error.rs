@@ -128,6 +128,24 @@ pub enum Error {
         /// The driver's error in words.
         why: Errno,
     },
+    /// A hash key is too short or too long.
+    #[error("port {port} hashes with a key of {needed} bytes, not of {asked}")]
+    Key {
+        /// The port's name.
+        port: String,
+        /// Bytes of the key.
+        asked: usize,
+        /// Bytes of the device's keys.
+        needed: usize,
+    },
+    /// The driver refused a flow rule.
+    #[error("port {port} takes no flow rule for it: {why}")]
+    Rule {
+        /// The port's name.
+        port: String,
+        /// The driver's words, or its error in words.
+        why: String,
+    },
     /// No lcore number is free, or a secondary process is attached.
     #[error("the thread cannot be registered with DPDK: {0}")]
     Thread(Errno),

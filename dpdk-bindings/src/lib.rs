@@ -19,6 +19,9 @@ pub use eal::Eal;
 pub use error::Error;
 pub use mbuf::{HEADROOM, Mbuf};
 pub use mempool::Mempool;
-pub use port::{Link, Port, PortConfig, PortInfo, PortStats};
+pub use port::{
+    HashRule, Hashing, Link, Port, PortConfig, PortInfo, PortStats, Rss, RulePackets,
+    RuleTransport, SetUp, bits,
+};
 pub use queue::{RxQueue, TxQueue};
 pub use thread::LcoreThread;

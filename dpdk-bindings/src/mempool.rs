@@ -97,6 +97,13 @@ impl Mempool {
         unsafe { dpdk_sys::rte_pktmbuf_data_room_size(self.raw()) }
     }
 
+    /// Bytes of the memory pages that it lies on, such as 2 MiB or 1 GiB; `None` if unknown.
+    pub fn page_size(&self) -> Option<u64> {
+        // SAFETY: the pool lives as long as `self`; its list of memory does not change any more.
+        let bytes = unsafe { dpdk_sys::dpdk_pool_page_size(self.raw()) };
+        (bytes > 0).then_some(bytes)
+    }
+
     pub(crate) fn raw(&self) -> *mut dpdk_sys::rte_mempool {
         self.shared.raw.as_ptr()
     }

@@ -9,8 +9,11 @@ use crate::eal::{Eal, c_string};
 use crate::error::{Errno, Error};
 use crate::mempool::Mempool;
 
+pub mod bits;
+mod spread;
 mod start;
-pub use start::PortConfig;
+pub use spread::{HashRule, Hashing, RulePackets, RuleTransport};
+pub use start::{PortConfig, Rss, SetUp};
 
 const MAX_PORTS: usize = dpdk_sys::RTE_MAX_ETHPORTS as usize;
 static TAKEN: [AtomicBool; MAX_PORTS] = [const { AtomicBool::new(false) }; MAX_PORTS];
@@ -26,8 +29,22 @@ pub struct PortInfo {
     pub max_tx_queues: u16,
     /// The largest MTU the driver states.
     pub max_mtu: u16,
-    /// Whether the device can spread flows over receive queues by hashing addresses and ports.
-    pub rss: bool,
+    /// The NUMA node it is attached to, if it has one.
+    pub node: Option<u32>,
+    /// Frames that the driver would have a receive queue hold; 0: not stated.
+    pub rx_ring: u16,
+    /// The same of a transmit queue.
+    pub tx_ring: u16,
+    /// What it can hash to spread flows over receive queues ([`bits::hash`]); 0: it cannot.
+    pub hash_types: u64,
+    /// Bytes of its hash's key; 0: not stated.
+    pub hash_key: u8,
+    /// Entries of its redirection table, from the hash's lowest bits to queues; 0: it has none.
+    pub redirection: u16,
+    /// What it can do on receiving ([`bits::rx`]).
+    pub rx_offloads: u64,
+    /// What it can do on sending ([`bits::tx`]).
+    pub tx_offloads: u64,
 }
 
 /// What a port counted since it started.
@@ -64,7 +81,7 @@ pub struct Link {
 #[derive(Debug)]
 pub struct Port {
     open: Arc<Opened>,
-    started: bool,
+    set_up: Option<SetUp>,
 }
 
 /// What a port and its queues share; the port stops and closes with the last of them.
@@ -76,6 +93,10 @@ pub(crate) struct Opened {
     /// What `start` was given: drivers take receive buffers from it until the port is closed.
     /// Several only after attempts that failed.
     pools: Mutex<Vec<Mempool>>,
+    /// Hash keys that `start` was given: DPDK keeps pointers to them and drivers read them later.
+    keys: Mutex<Vec<Vec<u8>>>,
+    /// Flow rules are in force.
+    has_rules: AtomicBool,
 }
 
 impl Port {
@@ -94,8 +115,15 @@ impl Port {
         if TAKEN[usize::from(id)].swap(true, Ordering::SeqCst) {
             return Err(Error::PortBusy(name.into()));
         }
-        let open = Opened { id, name: name.into(), _eal: eal.clone(), pools: Mutex::default() };
-        Ok(Port { open: Arc::new(open), started: false })
+        let open = Opened {
+            id,
+            name: name.into(),
+            _eal: eal.clone(),
+            pools: Mutex::default(),
+            keys: Mutex::default(),
+            has_rules: AtomicBool::new(false),
+        };
+        Ok(Port { open: Arc::new(open), set_up: None })
     }
 
     /// The names of all ports, in DPDK's order.
@@ -118,6 +146,11 @@ impl Port {
         self.open.id
     }
 
+    /// What it runs with, once started.
+    pub fn set_up(&self) -> Option<&SetUp> {
+        self.set_up.as_ref()
+    }
+
     /// The NUMA node it is attached to, if it has one.
     pub fn socket(&self) -> Option<u32> {
         // SAFETY: the port is open.
@@ -137,7 +170,14 @@ impl Port {
             max_rx_queues: info.max_rx_queues,
             max_tx_queues: info.max_tx_queues,
             max_mtu: max_mtu(&info),
-            rss: rss_fields(&info) != 0,
+            node: self.socket(),
+            rx_ring: info.default_rxportconf.ring_size,
+            tx_ring: info.default_txportconf.ring_size,
+            hash_types: info.flow_type_rss_offloads,
+            hash_key: info.hash_key_size,
+            redirection: info.reta_size,
+            rx_offloads: info.rx_offload_capa,
+            tx_offloads: info.tx_offload_capa,
         })
     }
 
@@ -209,6 +249,15 @@ impl Port {
         Ok(unsafe { info.assume_init() })
     }
 
+    /// Bytes of a hash key. A driver that states none has one of 40
+    /// (`rte_eth_dev_rss_hash_update`).
+    fn key_length(info: &dpdk_sys::rte_eth_dev_info) -> usize {
+        match info.hash_key_size {
+            0 => 40,
+            stated => usize::from(stated),
+        }
+    }
+
     fn done(&self, step: &'static str, code: i32) -> Result<(), Error> {
         Errno::check(code).map_err(|why| Error::Port { port: self.open.name.clone(), step, why })
     }
@@ -218,10 +267,18 @@ impl Opened {
     pub(crate) fn id(&self) -> u16 {
         self.id
     }
+
+    fn flush_rules(&self) -> i32 {
+        // SAFETY: the port is open; the driver may leave the error as it is.
+        unsafe { dpdk_sys::rte_flow_flush(self.id, std::ptr::null_mut()) }
+    }
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
+        if self.has_rules.load(Ordering::SeqCst) {
+            self.flush_rules();
+        }
         // SAFETY: the port is open and no queue of it is left; stopping a stopped port is allowed.
         unsafe {
             dpdk_sys::rte_eth_dev_stop(self.id);

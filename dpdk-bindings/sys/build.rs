@@ -22,6 +22,8 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_macaddr_get",
     "rte_eth_(promiscuous|allmulticast)_enable",
     "rte_eth_stats_get",
+    "rte_eth_dev_rss_(reta_update|reta_query|hash_conf_get)",
+    "rte_flow_flush",
     "rte_eth_(rx|tx)_(queue_setup|burst)",
     "dpdk_.*",
 ];
@@ -72,7 +74,7 @@ fn bind(flags: &[String], out: &std::path::Path) {
         // Packed and aligned at once, which Rust refuses (E0588); nothing here looks inside.
         .opaque_type("rte_arp_.*|rte_l2tpv2_.*|rte_gtp_.*")
         // The safe layer has its own view of a buffer, checked against the offsets above.
-        .opaque_type("rte_mbuf|rte_mempool|rte_eth_link")
+        .opaque_type("rte_mbuf|rte_mempool|rte_eth_link|rte_flow.*")
         // Thread-local variables: bound as plain statics they link, and then crash.
         .blocklist_item("per_lcore_.*")
         .generate_comments(false)

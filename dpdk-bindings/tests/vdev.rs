@@ -2,28 +2,12 @@
 //! `cargo nextest run -p dpdk-bindings`. The veth tests need root; their network namespace has no
 //! name and goes with the process.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
+mod common;
 
+use common::{COUNT, DATA_ROOM, eal, frame, pool, receive, transmit, veth_pair};
 use dpdk_bindings::{
     Eal, Error, HEADROOM, LcoreThread, Mbuf, Mempool, Port, PortConfig, RxQueue, TxQueue,
 };
-
-/// net_af_xdp keeps 2048 in its fill queue.
-const COUNT: u32 = 8191;
-const DATA_ROOM: u16 = 2048 + 128;
-
-fn eal(devices: &[&str]) -> Eal {
-    let memory = ["--no-huge", "-m", "64", "--no-shconf", "--no-pci", "--no-telemetry"];
-    let quiet = ["--log-level=lib.*:error", "--lcores=0"];
-    let vdevs = devices.iter().flat_map(|device| ["--vdev", device]);
-    let args: Vec<&str> = memory.into_iter().chain(quiet).chain(vdevs).collect();
-    Eal::init(&args).expect("EAL starts without huge pages")
-}
-
-fn pool(eal: &Eal) -> Mempool {
-    Mempool::new(eal, "packets", COUNT, 32, DATA_ROOM, None).expect("64 MB hold that many buffers")
-}
 
 fn start(eal: &Eal, name: &str, queues: u16, pool: &Mempool) -> (Port, Vec<RxQueue>, Vec<TxQueue>) {
     let mut port = Port::by_name(eal, name).expect("the vdev was asked for");
@@ -35,50 +19,6 @@ fn start(eal: &Eal, name: &str, queues: u16, pool: &Mempool) -> (Port, Vec<RxQue
     };
     let (rx, tx) = port.start(&config, pool).expect("it starts");
     (port, rx, tx)
-}
-
-/// A broadcast frame of the experimental EtherType 0x88b5 (IEEE 802), told apart by `tag`.
-fn frame(pool: &Mempool, tag: u8, len: usize) -> Mbuf {
-    let mut mbuf = pool.alloc().expect("a buffer is free");
-    assert!(mbuf.grow_back(len));
-    let bytes = mbuf.bytes_mut();
-    bytes.fill(tag);
-    bytes[..6].fill(0xff);
-    bytes[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
-    bytes[12..14].copy_from_slice(&[0x88, 0xb5]);
-    mbuf
-}
-
-/// Polls until `count` frames of that type are there, or two seconds have passed. The kernel's
-/// own (neighbour discovery) are skipped.
-fn receive(queues: &mut [RxQueue], count: usize) -> Vec<Mbuf> {
-    let mut got: Vec<Mbuf> = Vec::new();
-    let end = Instant::now() + Duration::from_secs(2);
-    while got.len() < count && Instant::now() < end {
-        for queue in &mut *queues {
-            queue.rx_burst(&mut got, 32);
-        }
-        got.retain(|mbuf| mbuf.bytes()[12..14] == [0x88, 0xb5]);
-    }
-    got
-}
-
-fn transmit(queue: &mut TxQueue, mut packets: Vec<Mbuf>) {
-    let end = Instant::now() + Duration::from_secs(2);
-    while !packets.is_empty() && Instant::now() < end {
-        queue.tx_burst(&mut packets);
-    }
-    assert!(packets.is_empty(), "the queue takes them all");
-}
-
-/// A veth pair `va`–`vb` in a namespace of this process.
-fn veth_pair() {
-    // SAFETY: no memory is involved; only this thread, and those it starts later, are moved.
-    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "needs root");
-    for command in ["link add va type veth peer name vb", "link set va up", "link set vb up"] {
-        let done = Command::new("ip").args(command.split(' ')).status().expect("iproute2 is there");
-        assert!(done.success(), "ip {command}");
-    }
 }
 
 #[test]

@@ -63,6 +63,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Replaces the mark rules; the server has checked each.
     fn set_marks(&self, rules: Vec<MarkRule>) -> impl Future<Output = Result<(), ApiError>> + Send;
 
+    /// How each port was set up, as an array of objects.
+    fn ports(&self) -> impl Future<Output = Result<Value, ApiError>> + Send;
+
     /// Who this is and how it is.
     fn status(&self) -> impl Future<Output = Result<Status, ApiError>> + Send;
 }

@@ -145,6 +145,14 @@ impl Backend for FakeBackend {
         Ok(())
     }
 
+    async fn ports(&self) -> Result<Value, ApiError> {
+        let offloads = json!({"tx_fast_free": "granted", "rx_scatter": "not wanted"});
+        Ok(json!([
+            {"name": "wan", "driver": "net_ice", "node": 0, "offloads": offloads},
+            {"name": "lan", "driver": "net_null", "node": null},
+        ]))
+    }
+
     async fn status(&self) -> Result<Status, ApiError> {
         Ok(Status {
             pid: std::process::id(),

@@ -5,6 +5,7 @@
 
 mod conns;
 mod marks;
+mod ports;
 mod stats;
 mod status;
 mod sysctl;
@@ -41,6 +42,8 @@ struct Cli {
 enum Command {
     /// Counters of the data path
     Stats(stats::Args),
+    /// How each port was set up: what was asked of its device, and what it granted
+    Ports(ports::Args),
     /// Who serves at the socket and how it is
     Status(status::Args),
     /// Values of net.ipv4.vs
@@ -116,6 +119,7 @@ impl Command {
         let out = &mut *streams.out;
         let done = match self {
             Command::Stats(args) => args.run(director, out),
+            Command::Ports(args) => args.run(director, out),
             Command::Status(args) => args.run(director, out),
             Command::Sysctl(args) => args.run(director, out),
             Command::Marks(args) => args.run(director, out),

@@ -28,6 +28,26 @@ fn the_command_line_is_consistent() {
 }
 
 #[test]
+fn ports_are_listed_with_what_was_asked_and_granted() {
+    let mut director = FakeDirector::default();
+    let (status, out, err) = run_on(&mut director, "ports");
+    assert_eq!((status, err.as_str()), (0, ""));
+    let rows: Vec<Vec<&str>> = out.lines().map(|line| line.split("  ").collect()).collect();
+    let rows: Vec<(&str, &str)> =
+        rows.iter().map(|row| (row[0].trim(), row[row.len() - 1].trim())).collect();
+    let want = [
+        ("wan.driver", "net_ice"),
+        ("wan.node", "0"),
+        ("wan.offloads.rx_scatter", "not wanted"),
+        ("wan.offloads.tx_fast_free", "granted"),
+        ("lan.driver", "net_null"),
+    ];
+    assert_eq!(rows, want);
+    let json = run_on(&mut director, "ports --json").1;
+    assert!(json.starts_with("[{") && json.contains("\"name\":\"lan\""), "{json}");
+}
+
+#[test]
 fn sysctls_are_read_and_set_in_every_spelling_and_refused_like_sysctl_does() {
     let mut director = FakeDirector::default();
     for (args, out) in [

@@ -1,6 +1,8 @@
 //! `sluiced` from start to stop: what is started in which order, and ended in the reverse.
 
+mod device;
 mod eal;
+mod pools;
 mod ports;
 mod readings;
 mod threads;

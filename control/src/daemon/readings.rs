@@ -14,6 +14,7 @@ pub struct DaemonReadings {
     ports: Vec<(String, Weak<Port>)>,
     twins: Arc<TwinCounters>,
     set_up: Value,
+    port_set_up: Value,
 }
 
 impl DaemonReadings {
@@ -22,7 +23,8 @@ impl DaemonReadings {
         config: &Config,
         ports: &[Arc<Port>],
         twins: Arc<TwinCounters>,
-        steering: &[String],
+        steering: Vec<String>,
+        facts: Vec<Value>,
     ) -> Self {
         let names = config.ports.iter().map(|port| port.name.clone());
         let idle = match config.workers.idle {
@@ -40,6 +42,7 @@ impl DaemonReadings {
             ports: names.zip(ports.iter().map(Arc::downgrade)).collect(),
             twins,
             set_up,
+            port_set_up: Value::Array(facts),
         }
     }
 }
@@ -79,6 +82,10 @@ impl Readings for DaemonReadings {
             "taps_lost": self.twins.taps_lost(),
             "heartbeat": self.twins.heartbeat(),
         })
+    }
+
+    fn port_set_up(&self) -> Value {
+        self.port_set_up.clone()
     }
 
     fn set_up(&self) -> Value {

@@ -84,7 +84,7 @@ pub fn start(config: &Config, ports: Ports, cores: &Cores) -> Result<(Threads, C
     let specs = twin_specs(config, &ports);
     let shared = Shared {
         interfaces,
-        slot_map: Arc::new(SlotMap::even(count)),
+        slot_map: Arc::new(ports.slot_map.clone()),
         templates: Arc::new(templates(config)),
         expect: Arc::new(Expectations::new(ahash_secret(), count)),
         wishes: Arc::new(ArrayQueue::new(WISHES)),
@@ -101,7 +101,8 @@ pub fn start(config: &Config, ports: Ports, cores: &Cores) -> Result<(Threads, C
     let twins = Twin::start(specs, shared.pool.clone(), punted, to_workers, Limits::default())
         .map_err(|error| error.to_string())?;
     let opened: Vec<Arc<Port>> = ports.ports.into_iter().map(Arc::new).collect();
-    let readings = DaemonReadings::new(config, &opened, twins.counters().clone(), &ports.steering);
+    let readings =
+        DaemonReadings::new(config, &opened, twins.counters().clone(), ports.steering, ports.facts);
     let publisher = Publisher::new(mailboxes.clone(), counters.clone(), shared.templates.clone());
     let mut threads = Threads {
         workers: Vec::new(),

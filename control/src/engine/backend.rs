@@ -120,6 +120,10 @@ impl Backend for Engine {
         self.replace_marks(rules).await.map(drop)
     }
 
+    async fn ports(&self) -> Result<Value, ApiError> {
+        Ok(self.readings.port_set_up())
+    }
+
     async fn status(&self) -> Result<Status, ApiError> {
         Ok(Status {
             pid: std::process::id(),

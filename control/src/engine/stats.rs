@@ -16,6 +16,8 @@ pub trait Readings: Send + Sync {
     fn ports(&self) -> Vec<PortReading>;
     /// The kernel twins' counters, as an object.
     fn twins(&self) -> Value;
+    /// How each port was set up, as an array of objects with a `name`.
+    fn port_set_up(&self) -> Value;
     /// Whatever `status` tells of the set-up.
     fn set_up(&self) -> Value;
 }

@@ -32,6 +32,10 @@ impl Readings for NoReadings {
         json!({})
     }
 
+    fn port_set_up(&self) -> Value {
+        Value::Null
+    }
+
     fn set_up(&self) -> Value {
         json!({})
     }

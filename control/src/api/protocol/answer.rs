@@ -34,6 +34,8 @@ pub enum Answer {
     Sysctls(Vec<Sysctl>),
     /// To `marks_get`.
     Marks(Vec<MarkRule>),
+    /// To `ports`: an array of objects whose form is the daemon's.
+    Ports(Value),
     /// To `status`.
     Status(Status),
 }

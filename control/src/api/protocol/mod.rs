@@ -86,6 +86,8 @@ pub enum Op {
         /// In order of decision.
         rules: Vec<MarkRule>,
     },
+    /// How each port was set up, and what its device granted.
+    Ports,
     /// Who serves here and how it is.
     Status,
 }
@@ -104,6 +106,7 @@ impl Op {
         "sysctl_set",
         "marks_get",
         "marks_set",
+        "ports",
         "status",
     ];
 
@@ -121,6 +124,7 @@ impl Op {
             | Op::TimeoutsGet
             | Op::SysctlGet { .. }
             | Op::MarksGet
+            | Op::Ports
             | Op::Status => false,
         }
     }
@@ -234,6 +238,7 @@ mod tests {
             Op::SysctlSet { key: "sloppy_tcp".into(), value: "1".into() },
             Op::MarksGet,
             Op::MarksSet { rules: Vec::new() },
+            Op::Ports,
             Op::Status,
         ];
         assert_eq!(ops.len(), Op::NAMES.len());

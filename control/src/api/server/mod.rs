@@ -285,6 +285,7 @@ pub async fn answer<B: Backend>(backend: &B, op: Op) -> Result<Answer, ApiError>
             }
             backend.set_marks(rules).await.map(done)
         }
+        Op::Ports => backend.ports().await.map(Answer::Ports),
         Op::Status => backend.status().await.map(Answer::Status),
         Op::Conns { .. } => {
             Err(ApiError::new(ErrorCode::Internal, "conns are answered line by line"))
