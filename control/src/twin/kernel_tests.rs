@@ -51,6 +51,11 @@ fn inside_its_namespace() {
 
     ip("addr add fd00:1::1/64 dev lan0 nodad");
     ip("addr add fd00:2::1/64 dev lan0.9 nodad");
+    // Linux joins the address's group in a work item of its own, and hears no solicitation before.
+    for name in ["lan0", "lan0.9"] {
+        let joined = || ip(&format!("-6 maddr show dev {name}"));
+        eventually(|| joined().split_whitespace().any(|word| word == "ff02::1:ff00:1"));
+    }
     wire.resolve_and_ping_ipv6(0, ipv6("fd00:1::1"), ipv6("fd00:1::2"));
     wire.resolve_and_ping_ipv6(1, ipv6("fd00:2::1"), ipv6("fd00:2::2"));
     assert!(wire.written(PuntClass::Neighbor) == 4 && wire.written(PuntClass::Icmp) == 4);
@@ -86,8 +91,9 @@ fn idles_at_almost_no_cost(counters: &TwinCounters) {
     std::thread::sleep(Duration::from_secs(1));
     let (used, beats) = (on_cpu() - before, counters.heartbeat() - beats);
     println!("idle: {used:?} of a second on a core, {beats} turns");
-    assert!(used < Duration::from_millis(20), "{used:?}");
-    assert!((100..=1100).contains(&beats), "{beats}");
+    // Some 10 ms here, more on a slow machine; fewer turns where others have the cores.
+    assert!(used < Duration::from_millis(50), "{used:?}");
+    assert!((10..=1100).contains(&beats), "{beats}");
 }
 
 /// Time the thread `twin` has spent on a core.
@@ -257,7 +263,7 @@ fn ip(arguments: &str) -> String {
 }
 
 fn eventually(mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while !done() {
         assert!(Instant::now() < deadline, "waited in vain");
         std::thread::sleep(Duration::from_micros(200));
