@@ -85,7 +85,7 @@ class Generator:
         ]  # fmt: skip
         self._child = sandbox.spawn(command, self._log, stdin=subprocess.PIPE, text=True)
 
-    def wait_for_link(self, seconds=20):
+    def wait_for_link(self, seconds=60):
         """Returns once both ends are joined."""
         limit = time.monotonic() + seconds
         while True:
