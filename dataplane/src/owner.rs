@@ -121,6 +121,7 @@ const fn contributions() -> [[u32; 256]; INPUT_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv6Addr;
 
     /// The definition: the key shifts left a bit for every bit of input.
     fn naive(input: &[u8]) -> u32 {
@@ -147,6 +148,28 @@ mod tests {
             let ports = [sport, dport].map(u16::to_be_bytes).concat();
             assert_eq!(naive(&[src, dst].concat()), addresses);
             assert_eq!(naive(&[&src[..], &dst, &ports].concat()), all);
+        }
+    }
+
+    #[test]
+    fn the_naive_hash_passes_the_suites_ipv6_part() {
+        let suite = [
+            ("3ffe:2501:200:1fff::7", 2794, "3ffe:2501:200:3::1", 1766, 0x2cc1_8cd5, 0x4020_7d3d),
+            ("3ffe:501:8::260:97ff:fe40:efab", 14230, "ff02::1", 4739, 0x0f0c_461c, 0xdde5_1bbf),
+            (
+                "3ffe:1900:4545:3:200:f8ff:fe21:67cf",
+                44251,
+                "fe80::200:f8ff:fe21:67cf",
+                38024,
+                0x4b61_e985,
+                0x02d1_feef,
+            ),
+        ];
+        for (src, sport, dst, dport, addresses, all) in suite {
+            let ports = [sport, dport].map(u16::to_be_bytes).concat();
+            let ends =
+                [src, dst].map(|end| end.parse::<Ipv6Addr>().expect("one").octets()).concat();
+            assert_eq!((naive(&ends), naive(&[ends, ports].concat())), (addresses, all), "{src}");
         }
     }
 
