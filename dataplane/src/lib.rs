@@ -12,6 +12,7 @@
 pub mod io;
 
 pub mod parse;
+pub mod plain;
 
 pub mod owner;
 

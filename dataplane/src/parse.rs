@@ -9,14 +9,13 @@ mod icmpv6;
 mod ipv4;
 mod ipv6;
 mod l4;
-mod plain;
-mod plain6;
 mod tunnelled;
 
 pub use tunnelled::{Tunnelled, TunnelledFlow, tunnelled};
 
 use crate::address::Address;
 use crate::flow::{FlowKey, protocol};
+use crate::plain;
 use crate::verdict::{DropReason, PuntClass};
 use crate::wire::ethernet::{self, ethertype};
 
@@ -189,29 +188,16 @@ impl<A> Content<A> {
 /// must be there: what the kernel's `ip_rcv`, `ipv6_rcv` and protocol handlers drop is dropped.
 #[inline]
 pub fn parse(frame: &[u8]) -> Parsed {
-    if let Some(headers) = parse_plain(frame) {
+    if let Some(headers) = plain::headers(frame) {
         return Parsed::V4(Content::Flow(headers));
     }
-    match parse_plain6(frame) {
+    match plain::headers(frame) {
         Some(headers) => Parsed::V6(Content::Flow(headers)),
         None => parse_any(frame),
     }
 }
 
-/// What [`parse`] says of an untagged TCP or UDP packet over IPv4 without options, whole and all
-/// true; `None` for all others. Who treats nearly all packets alike asks this first.
-#[inline(always)]
-pub fn parse_plain(frame: &[u8]) -> Option<Headers> {
-    plain::parse(frame)
-}
-
-/// The same of IPv6 without extension headers.
-#[inline(always)]
-pub fn parse_plain6(frame: &[u8]) -> Option<Headers<u128>> {
-    plain6::parse(frame)
-}
-
-/// The same, without the short way for plain packets: what that is held to.
+/// The same, without the short way for [plain](crate::plain) packets: what that is held to.
 pub fn parse_any(frame: &[u8]) -> Parsed {
     let Some(link) = ethernet::link(frame) else {
         return Parsed::Drop(DropReason::TruncatedL2);

@@ -11,7 +11,8 @@ use dataplane::forward::{gatewaying, masq};
 use dataplane::ids::{DestId, NextHopId, PortId, WorkerId};
 use dataplane::io::Packet;
 use dataplane::io::sim::SimPacket;
-use dataplane::parse::{parse, parse_any, parse_plain};
+use dataplane::parse::{parse, parse_any};
+use dataplane::plain;
 use dataplane::sched::{Asked, Loads, Scheduler, SchedulerKind};
 use dataplane::service::{ForwardingMethod, Service};
 use dataplane::testing::control::{self, Control, Server};
@@ -56,7 +57,7 @@ mod parsing {
     #[divan::bench]
     fn plain(bencher: Bencher) {
         let frame = frame();
-        batch(bencher, |_| parse_plain(black_box(&frame)));
+        batch(bencher, |_| plain::headers::<u32>(black_box(&frame)));
     }
 
     #[divan::bench]
@@ -97,7 +98,7 @@ mod rewriting {
     #[divan::bench]
     fn masq_inbound(bencher: Bencher) {
         let frame = frame();
-        let headers = parse_plain(&frame).expect("a plain frame");
+        let headers = plain::headers::<u32>(&frame).expect("a plain frame");
         let mut packet = SimPacket::new(&frame, PortId(0));
         let deltas = masq::deltas(0x0a00_0064_u32, 80, 0xc0a8_6402, 8080);
         batch(bencher, |_| {
@@ -109,7 +110,7 @@ mod rewriting {
     #[divan::bench]
     fn gatewaying(bencher: Bencher) {
         let frame = frame();
-        let headers = parse_plain(&frame).expect("a plain frame");
+        let headers = plain::headers::<u32>(&frame).expect("a plain frame");
         let mut packet = SimPacket::new(&frame, PortId(0));
         batch(bencher, |_| {
             packet.bytes_mut()[TTL] = 64;

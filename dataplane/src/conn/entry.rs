@@ -132,16 +132,16 @@ impl ConnFlags {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub struct Conn {
-    /// Client's address; of an IPv6 conn the entry of its second line.
-    pub cip: u32,
     /// Virtual address the client speaks to; 0 in an IPv6 conn.
     pub vip: u32,
+    /// Client's address; of an IPv6 conn the entry of its second line.
+    pub cip: u32,
     /// Real server's address; if that alone is IPv6, the entry of the second line.
     pub rip: u32,
-    /// Client's port.
-    pub cport: u16,
     /// Virtual port.
     pub vport: u16,
+    /// Client's port.
+    pub cport: u16,
     /// Real server's port.
     pub rport: u16,
     /// Fullnat: local port towards the real server. A tunnel: the port of its outer header.
@@ -280,8 +280,8 @@ impl Conn {
             Direction::Outbound => (reply, (local(self.lip_index), self.lport)),
         };
         // In pairs, which are compared as one word where they lie side by side.
-        pair32(src.0, dst.0) == pair32(key.src, key.dst)
-            && pair16(src.1, dst.1) == pair16(key.sport, key.dport)
+        pair32(dst.0, src.0) == pair32(key.dst, key.src)
+            && pair16(dst.1, src.1) == pair16(key.dport, key.sport)
             && self.proto == key.proto
             && self.flags.is_found(direction, ConnFlags::empty())
     }

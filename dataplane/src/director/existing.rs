@@ -224,7 +224,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let conn = self.conns.get(id);
         let (deltas, vport) = ((conn.l3_delta, conn.l4_delta), conn.vport);
         let (_, vip) = self.conns.client_and_vip::<A>(conn);
-        if flow.shape.is_whole() {
+        if flow.shape == Shape::Whole {
             masq::outbound(packet, headers, (vip, vport), deltas);
         } else if !partial::outbound(packet, flow, (vip, vport), deltas) {
             return Verdict::Drop(DropReason::FragmentSctp);

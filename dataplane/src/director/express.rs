@@ -5,20 +5,19 @@
 //! packet; whatever is not so simple is left to them, untouched. A test runs the same traffic with
 //! and without it.
 
-use super::lane::{Aside, Flow, Shape};
+use super::lane::Kind;
 use super::send::IpIds;
 use super::{Director, FlowFamily, Tables};
 use crate::address::Family;
-use crate::conn::{Conn, ConnFlags};
-use crate::flow::{Direction, FlowKey, protocol};
-use crate::forward::plain::Change;
+use crate::conn::{Candidate, Conn, ConnFlags};
+use crate::flow::{Direction, protocol};
 use crate::forward::tunnel::{Encap, Inner, four_in_four};
 use crate::forward::{self, ipip, link, tcp_options, toa};
 use crate::ids::PortId;
 use crate::io::{Packet, Pool};
-use crate::nexthop::{NextHop, PlainHop};
-use crate::parse::Headers;
+use crate::nexthop::NextHop;
 use crate::proto::{Side, tcp};
+use crate::service::Settings;
 use crate::wire::checksum;
 use crate::wire::ethernet;
 use std::net::IpAddr;
@@ -27,64 +26,102 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Forwards the packet and says through which port; `None`, and nothing done, if it is not for
     /// this way.
     #[inline(always)]
-    pub(super) fn express<A: FlowFamily>(
+    pub(super) fn express(
         &mut self,
         packet: &mut P,
-        flow: &Flow<A>,
+        kind: Kind,
+        candidate: Candidate,
     ) -> Option<PortId> {
-        if flow.shape != Shape::Plain {
-            return None;
-        }
-        match flow.candidate.direction() {
-            Direction::Inbound => self.express_inbound(packet, flow),
-            Direction::Outbound => self.express_outbound(packet, flow),
+        match kind {
+            Kind::PlainV4 => self.express_plain::<u32>(packet, candidate),
+            Kind::PlainV6 => self.express_v6(packet, candidate),
+            Kind::Other => None,
         }
     }
 
-    /// The same for what is not an IPv4 flow.
     #[inline(never)]
-    pub(super) fn express_aside(&mut self, packet: &mut P, aside: &Aside) -> Option<PortId> {
-        match aside {
-            Aside::FlowV6(flow) => self.express(packet, flow),
-            _ => None,
+    fn express_v6(&mut self, packet: &mut P, candidate: Candidate) -> Option<PortId> {
+        self.express_plain::<u128>(packet, candidate)
+    }
+
+    #[inline(always)]
+    fn express_plain<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        candidate: Candidate,
+    ) -> Option<PortId> {
+        match candidate.direction() {
+            Direction::Inbound => self.express_inbound::<A>(packet, candidate),
+            Direction::Outbound => self.express_outbound::<A>(packet, candidate),
         }
     }
 
     /// A client's packet, by any method.
     #[inline(always)]
-    fn express_inbound<A: FlowFamily>(&mut self, packet: &mut P, flow: &Flow<A>) -> Option<PortId> {
-        let headers = &flow.headers;
-        let conn = self.conns.confirm(&headers.key, flow.candidate, Direction::Inbound)?;
+    fn express_inbound<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        candidate: Candidate,
+    ) -> Option<PortId> {
+        let frame = packet.bytes_mut();
+        let frame_len = frame.len();
+        let head = A::head_mut(frame)?;
+        let ip_len = A::ip_len(head);
+        let conn = self.conns.confirm(&A::key(head), candidate, Direction::Inbound)?;
         let input_only = conn.flags.contains(ConnFlags::NOOUTPUT);
         let side = if input_only { Side::InputOnly } else { Side::Input };
+        let timeout = self.calm_timeout::<A>(conn, head, side)?;
         let hop = self.tables.next_hops.plain(conn.next_hop);
-        if !self.is_calm(conn, flow, side) || !forward::fits(headers.ip_len, hop.mtu) {
+        if !forward::fits(ip_len, hop.mtu) {
             return None;
         }
+        let (port, macs) = (hop.port, hop.macs);
+        let way = conn.flags & ConnFlags::WAY;
+        if way == ConnFlags::MASQ && A::is_summed(head, conn.proto) {
+            let (rip, rport) = (self.conns.rip(conn), conn.rport);
+            let (proto, l3_delta, l4_delta) = (conn.proto, conn.l3_delta, conn.l4_delta);
+            self.goes_in(candidate, ip_len, timeout);
+            A::pass_adjusted(head, proto, l3_delta, l4_delta);
+            A::set_destination(head, rip, rport);
+        } else if way == ConnFlags::GATEWAYING {
+            self.goes_in(candidate, ip_len, timeout);
+            A::pass(head);
+        } else {
+            self.express_otherwise::<A>(packet, candidate, timeout)?;
+            link::readdress(packet.bytes_mut(), &macs);
+            return Some(port);
+        }
+        link::readdress(frame, &macs);
+        if is_padded(frame_len, ip_len) {
+            packet.truncate(trimmed(ip_len));
+        }
+        Some(port)
+    }
+
+    /// By fullnat or ipip. Out of line: inlined they cost masq 30 instructions.
+    #[inline(never)]
+    fn express_otherwise<A: FlowFamily>(
+        &mut self,
+        packet: &mut P,
+        candidate: Candidate,
+        timeout: u32,
+    ) -> Option<()> {
+        let conn = self.conns.get(candidate.conn());
+        let ip_len = A::ip_len(A::head(packet.bytes())?);
         match conn.flags & ConnFlags::WAY {
-            ConnFlags::MASQ => {
-                let ends = FlowKey { dst: self.conns.rip(conn), dport: conn.rport, ..headers.key };
-                rewrite(packet, flow, &inwards(conn, ends), hop)?;
-            }
-            ConnFlags::GATEWAYING => pass(packet, flow, hop)?,
             ConnFlags::FULLNAT if is_quiet(conn) => {
-                let (local, rip) = (self.conns.local(conn), self.conns.rip(conn));
-                fullnat_inwards(packet, flow, conn, (local, rip), hop)?;
+                let (local, rip) = (self.conns.local::<A>(conn), self.conns.rip::<A>(conn));
+                fullnat_inwards(packet, conn, local, rip)?;
             }
             ConnFlags::IPIP => {
                 let (tables, ids) = (&self.tables, &mut self.ip_ids);
                 let path_mtu = |hop: &NextHop| self.path_mtus.mtu(conn.next_hop, hop, self.now);
-                express_tunnel(packet, headers, (tables, conn), path_mtu, ids)?;
-                link::readdress(packet.bytes_mut(), &hop.macs);
+                express_tunnel::<P, A>(packet, (tables, conn), path_mtu, ids)?;
             }
             _ => return None,
         }
-        let port = hop.port;
-        let conn = self.seen(flow);
-        conn.in_packets = conn.in_packets.wrapping_add(1);
-        let dest = conn.dest;
-        self.accounts.counters().dest(dest).inbound(flow.headers.ip_len.into());
-        Some(port)
+        self.goes_in(candidate, ip_len, timeout);
+        Some(())
     }
 
     /// A real server's reply, by masq or fullnat.
@@ -92,58 +129,80 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     fn express_outbound<A: FlowFamily>(
         &mut self,
         packet: &mut P,
-        flow: &Flow<A>,
+        candidate: Candidate,
     ) -> Option<PortId> {
-        let headers = &flow.headers;
-        let conn = self.conns.confirm(&headers.key, flow.candidate, Direction::Outbound)?;
-        match conn.flags & ConnFlags::WAY {
+        let frame = packet.bytes_mut();
+        let frame_len = frame.len();
+        let head = A::head_mut(frame)?;
+        let ip_len = A::ip_len(head);
+        let conn = self.conns.confirm(&A::key(head), candidate, Direction::Outbound)?;
+        let way = conn.flags & ConnFlags::WAY;
+        match way {
             // A reply over UDP assures the conn's template.
-            ConnFlags::MASQ if headers.key.proto == protocol::TCP || !conn.has_side() => {}
+            ConnFlags::MASQ if conn.proto == protocol::TCP || !conn.has_side() => {}
             ConnFlags::FULLNAT if is_quiet(conn) => {}
             _ => return None,
         }
+        let timeout = self.calm_timeout::<A>(conn, head, Side::Output)?;
         let (client, vip) = self.conns.client_and_vip::<A>(conn);
         let hop = self.tables.next_hops.plain(self.tables.known_hop(client)?);
-        if !self.is_calm(conn, flow, Side::Output) || !forward::fits(headers.ip_len, hop.mtu) {
+        if !A::is_summed(head, conn.proto) || !forward::fits(ip_len, hop.mtu) {
             return None;
         }
-        let ((src, sport), (dst, dport)) = ((vip, conn.vport), (client, conn.cport));
-        let change = Change {
-            ends: FlowKey { src, sport, dst, dport, ..headers.key },
-            l3_delta: checksum::negate(conn.l3_delta),
-            l4_delta: checksum::negate(conn.l4_delta),
-        };
-        rewrite(packet, flow, &change, hop)?;
-        let port = hop.port;
-        let conn = self.seen(flow);
-        conn.flags.remove(ConnFlags::NOOUTPUT);
-        let dest = conn.dest;
-        self.accounts.counters().dest(dest).outbound(flow.headers.ip_len.into());
+        let (port, macs) = (hop.port, hop.macs);
+        let (proto, cport, vport) = (conn.proto, conn.cport, conn.vport);
+        let (l3_delta, l4_delta) =
+            (checksum::negate(conn.l3_delta), checksum::negate(conn.l4_delta));
+        self.goes_out(candidate, ip_len, timeout);
+        A::pass_adjusted(head, proto, l3_delta, l4_delta);
+        A::set_source(head, vip, vport);
+        if way == ConnFlags::FULLNAT {
+            A::set_destination(head, client, cport);
+        }
+        link::readdress(frame, &macs);
+        if is_padded(frame_len, ip_len) {
+            packet.truncate(trimmed(ip_len));
+        }
         Some(port)
     }
 
     /// Whether the packet finds its conn alive and its destination there, goes on from here, and leaves
-    /// the conn's state as it was.
+    /// the conn's state as it was: then that state's timeout.
     #[inline(always)]
-    fn is_calm<A: FlowFamily>(&self, conn: &Conn, flow: &Flow<A>, side: Side) -> bool {
+    fn calm_timeout<A: FlowFamily>(&self, conn: &Conn, head: &A::Head, side: Side) -> Option<u32> {
         let services = &self.tables.services;
-        let headers = &flow.headers;
-        let stays = headers.key.proto != protocol::TCP
-            || tcp::stays(conn.state, side, headers.event, services.settings.secure_tcp);
-        stays
-            && !forward::expires(headers)
-            && !conn.is_expired(self.now)
-            && services.is_present(conn.dest)
+        let Settings { timeouts, secure_tcp, .. } = &services.settings;
+        let timeout = if conn.proto == protocol::TCP {
+            if !tcp::stays(conn.state, side, A::tcp_flags(head), *secure_tcp) {
+                return None;
+            }
+            timeouts.timeout(protocol::TCP, conn.state)
+        } else {
+            timeouts.timeout(conn.proto, conn.state)
+        };
+        let calm =
+            A::hops_left(head) > 1 && !conn.is_expired(self.now) && services.is_present(conn.dest);
+        calm.then_some(timeout)
     }
 
-    /// The conn, its timer wound up.
+    /// Counts a client's packet of `ip_len` bytes and winds the conn's timer up.
     #[inline(always)]
-    fn seen<A: FlowFamily>(&mut self, flow: &Flow<A>) -> &mut Conn {
-        let timeouts = &self.tables.services.settings.timeouts;
-        let conn = self.conns.get_mut(flow.candidate.conn());
-        conn.timeout = timeouts.timeout(flow.headers.key.proto, conn.state);
-        conn.last_seen = self.now;
-        conn
+    fn goes_in(&mut self, candidate: Candidate, ip_len: u16, timeout: u32) {
+        let conn = self.conns.get_mut(candidate.conn());
+        (conn.timeout, conn.last_seen) = (timeout, self.now);
+        conn.in_packets = conn.in_packets.wrapping_add(1);
+        let dest = conn.dest;
+        self.accounts.counters().dest(dest).inbound(ip_len.into());
+    }
+
+    /// The same for a real server's.
+    #[inline(always)]
+    fn goes_out(&mut self, candidate: Candidate, ip_len: u16, timeout: u32) {
+        let conn = self.conns.get_mut(candidate.conn());
+        (conn.timeout, conn.last_seen) = (timeout, self.now);
+        conn.flags.remove(ConnFlags::NOOUTPUT);
+        let dest = conn.dest;
+        self.accounts.counters().dest(dest).outbound(ip_len.into());
     }
 }
 
@@ -154,79 +213,57 @@ fn is_quiet(conn: &Conn) -> bool {
     answered && !conn.has_side()
 }
 
+/// Fullnat, from `local` to `rip`.
 #[inline(always)]
-fn inwards<A>(conn: &Conn, ends: FlowKey<A>) -> Change<A> {
-    Change { ends, l3_delta: conn.l3_delta, l4_delta: conn.l4_delta }
-}
-
-#[inline(always)]
-fn rewrite<P: Packet, A: FlowFamily>(
-    packet: &mut P,
-    flow: &Flow<A>,
-    change: &Change<A>,
-    hop: &PlainHop,
-) -> Option<()> {
-    let frame = packet.bytes_mut();
-    A::masq(frame, change)?;
-    link::readdress(frame, &hop.macs);
-    if frame.len() > len(flow) {
-        packet.truncate(len(flow));
-    }
-    Some(())
-}
-
-#[inline(always)]
-fn pass<P: Packet, A: FlowFamily>(packet: &mut P, flow: &Flow<A>, hop: &PlainHop) -> Option<()> {
-    let frame = packet.bytes_mut();
-    A::pass(frame)?;
-    link::readdress(frame, &hop.macs);
-    if frame.len() > len(flow) {
-        packet.truncate(len(flow));
-    }
-    Some(())
-}
-
-/// Fullnat, from `local` to `rip`. Out of line, as the tunnel: inlined they cost masq 30 instructions.
-#[inline(never)]
 fn fullnat_inwards<P: Packet, A: FlowFamily>(
     packet: &mut P,
-    flow: &Flow<A>,
     conn: &Conn,
-    (local, rip): (A, A),
-    hop: &PlainHop,
+    local: A,
+    rip: A,
 ) -> Option<()> {
-    let ((src, sport), (dst, dport)) = ((local, conn.lport), (rip, conn.rport));
-    let ends = FlowKey { src, sport, dst, dport, ..flow.headers.key };
+    let head = A::head(packet.bytes())?;
+    let (headers, summed) = (A::headers(head), A::is_summed(head, conn.proto));
     if conn.proto == protocol::TCP {
-        // The whole way, if it has to do the rest, finds none.
-        tcp_options::blank(packet, &flow.headers, toa::KIND);
+        tcp_options::blank(packet, &headers, toa::KIND);
     }
-    rewrite(packet, flow, &inwards(conn, ends), hop)
+    let head = A::head_mut(packet.bytes_mut()).filter(|_| summed)?;
+    A::pass_adjusted(head, conn.proto, conn.l3_delta, conn.l4_delta);
+    A::set_source(head, local, conn.lport);
+    A::set_destination(head, rip, conn.rport);
+    if is_padded(packet.bytes().len(), headers.ip_len) {
+        packet.truncate(trimmed(headers.ip_len));
+    }
+    Some(())
 }
 
 /// IPv4 in IPv4, whole.
-#[inline(never)]
+#[inline(always)]
 fn express_tunnel<P: Packet, A: FlowFamily>(
     packet: &mut P,
-    headers: &Headers<A>,
     (tables, conn): (&Tables, &Conn),
     path_mtu: impl Fn(&NextHop) -> u16,
     ids: &mut IpIds,
 ) -> Option<()> {
+    let inner = Inner::from(&A::headers(A::head(packet.bytes())?));
     let hop = tables.next_hops.get(conn.next_hop);
     let (IpAddr::V4(local), IpAddr::V4(remote)) = (hop.local, hop.target) else { return None };
     let is_plain = A::FAMILY == Family::V4 && tables.services.encap(conn.dest) == Some(Encap::Ipip);
-    let outer_len = headers.ip_len.saturating_add(ipip::OVERHEAD);
+    let outer_len = inner.ip_len.saturating_add(ipip::OVERHEAD);
     if !is_plain || !forward::fits(outer_len, path_mtu(hop)) {
         return None;
     }
-    let inner = Inner::from(headers);
     let id = (!inner.outer_df(tables.services.settings.pmtu_disc)).then(|| ids.next());
     four_in_four(packet, &inner, local.to_bits(), remote.to_bits(), id).then_some(())
 }
 
+/// Whether Ethernet's padding follows the packet.
+#[inline(always)]
+fn is_padded(frame_len: usize, ip_len: u16) -> bool {
+    frame_len > trimmed(ip_len)
+}
+
 /// The frame's length without Ethernet's padding.
 #[inline(always)]
-fn len<A>(flow: &Flow<A>) -> usize {
-    ethernet::HEADER_LEN + usize::from(flow.headers.ip_len)
+fn trimmed(ip_len: u16) -> usize {
+    ethernet::HEADER_LEN + usize::from(ip_len)
 }

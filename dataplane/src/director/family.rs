@@ -2,7 +2,7 @@
 
 use crate::conn::ConnFamily;
 use crate::forward::icmp_error::ErrorForm;
-use crate::forward::plain::PlainForm;
+use crate::plain::PlainForm;
 
 /// IPv4's `u32` or IPv6's `u128`.
 pub trait FlowFamily: ConnFamily + ErrorForm + PlainForm {}

@@ -6,7 +6,7 @@
 //! [`Course`], which later fragments take. Of a conn that has its ports, not its place: one that ended
 //! meanwhile is not found, and they are dropped.
 
-use super::lane::{Fate, Flow, Lane, Shape};
+use super::lane::{Flow, Shape};
 use super::send::send;
 use super::{Director, FlowFamily, Outbox, partial};
 use crate::conn::ConnId;
@@ -113,12 +113,12 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     pub(super) fn fragment(
         &mut self,
         packet: P,
-        lane: &Lane,
+        interface: Option<InterfaceId>,
         headers: &AnyFragment,
         out: &mut Outbox<P>,
     ) {
         let fragment = Fragment::from(headers);
-        let part = Part { packet, headers: *headers, interface: lane.interface };
+        let part = Part { packet, headers: *headers, interface };
         match self.fragments.cache.take(&fragment, part, self.now) {
             Taken::Held => {}
             Taken::Refused(part, Refusal::BadLength) if fragment.is_misfit() => {
@@ -208,8 +208,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     }
 
     fn dispatch(&mut self, verdict: Verdict, part: Part<P>, out: &mut Outbox<P>) {
-        let lane = Lane { interface: part.interface, fate: Fate::Decided(verdict) };
-        self.finish(verdict, part.packet, &lane, out);
+        self.finish(verdict, part.packet, part.interface, out);
     }
 
     /// A later fragment of a flow's datagram: more bytes of a packet that is counted and tracked.

@@ -4,7 +4,7 @@
 //! The kernel binds its helper to every masq conn of the port, whatever service made it; such a conn is
 //! [`ConnFlags::HELPED`], which leads its packets out of the plain way and in here.
 
-use super::lane::Flow;
+use super::lane::{Flow, Shape};
 use super::onward::Way;
 use super::{Director, FlowFamily, Outbox, attached};
 use crate::app::edit;
@@ -44,7 +44,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let headers = &flow.headers;
         let mtu = self.tables.next_hops.get(way.next_hop).mtu;
         let fits = !headers.df || forward::fits(headers.ip_len, mtu);
-        match fits && !forward::expires(headers) && flow.shape.is_whole() {
+        match fits && !forward::expires(headers) && flow.shape == Shape::Whole {
             true => self.read_client(packet, headers, id),
             false => Ok(()),
         }
@@ -74,7 +74,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out: &mut Outbox<P>,
     ) -> Verdict {
         let mut flow = *flow;
-        if flow.shape.is_whole() {
+        if flow.shape == Shape::Whole {
             if let Err(reason) = self.read_server(packet, &mut flow.headers, id) {
                 return Verdict::Drop(reason);
             }

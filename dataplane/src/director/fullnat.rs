@@ -145,7 +145,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             self.track(id, headers, Side::Output);
             if headers.key.proto == protocol::TCP {
                 // A first fragment that is not tiny has the numbers, too.
-                if matches!(flow.shape, Shape::Plain | Shape::Whole | Shape::First) {
+                if matches!(flow.shape, Shape::Whole | Shape::First) {
                     self.heard(packet, headers, id);
                 }
             } else if headers.key.proto == protocol::UDP && self.conns.side(id).is_some() {

@@ -1,5 +1,6 @@
 //! What the stages know of one packet of the window.
 
+use super::FlowFamily;
 use super::fragments::AnyFragment;
 use crate::address::Family;
 use crate::conn::{Candidate, ConnFamily, ConnTable, KeyHash};
@@ -9,43 +10,79 @@ use crate::io::Packet;
 use crate::limits::WINDOW;
 use crate::parse::{
     self, Content, FragmentHeaders, Headers, IcmpHeaders, Parsed, Tunnelled, parse_any,
-    parse_plain, parse_plain6,
 };
+use crate::plain::PlainForm;
 use crate::punt;
 use crate::verdict::{DropReason, PuntClass, Verdict};
 use crate::wire::ethernet::{Destination, destination_class};
 use crate::wire::ipv6;
 use arrayvec::ArrayVec;
 
-/// The window's packets, stage by stage.
-#[derive(Default)]
+/// What the stages know of the window's packets, a column for each thing and a row for each packet,
+/// in order: a stage touches the columns that it needs.
 pub(super) struct Lanes {
-    /// One for each packet, in order.
-    pub lanes: ArrayVec<Lane, WINDOW>,
-    /// What few packets of most windows are, out of the lanes' way.
+    /// Which way each packet goes.
+    pub kinds: [Kind; WINDOW],
+    /// Hashes of plain packets' keys.
+    pub hashes: [KeyHash; WINDOW],
+    /// Likely conns of plain packets.
+    pub candidates: [Candidate; WINDOW],
+    /// Of those that are not plain, the rest.
+    pub others: [Other; WINDOW],
+    /// What few packets of most windows are, out of the others' way.
     pub asides: ArrayVec<Aside, WINDOW>,
 }
 
-/// One packet's place in the window, filled stage by stage.
-pub(super) struct Lane {
+impl Default for Lanes {
+    fn default() -> Lanes {
+        Lanes {
+            kinds: [Kind::Other; WINDOW],
+            hashes: [KeyHash::default(); WINDOW],
+            candidates: [Candidate::NONE; WINDOW],
+            others: [Other::NONE; WINDOW],
+            asides: ArrayVec::new(),
+        }
+    }
+}
+
+/// What a packet is, as far as the stages tell packets apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A [plain](crate::plain) packet of an IPv4 flow.
+    PlainV4,
+    /// The same of IPv6.
+    PlainV6,
+    /// See [`Lanes::others`].
+    Other,
+}
+
+/// What is known of a packet that is not plain, or not to be looked up.
+#[derive(Clone, Copy)]
+pub(super) struct Other {
     /// Where it came in; unknown if its VLAN is.
     pub interface: Option<InterfaceId>,
     /// What is decided, or still to be.
     pub fate: Fate,
 }
 
+impl Other {
+    const NONE: Other =
+        Other { interface: None, fate: Fate::Decided(Verdict::Drop(DropReason::TruncatedL2)) };
+}
+
 /// Decided by an early stage, or something that goes through all of them.
+#[derive(Clone, Copy)]
 pub(super) enum Fate {
     /// Nothing left to do but carry it out.
     Decided(Verdict),
-    /// A packet of an IPv4 flow.
-    Flow(Flow),
-    /// Something else: its place among the asides.
+    /// Its place among the asides.
     Aside(u8),
 }
 
-/// What is not an IPv4 flow, and larger.
+/// What is not plain, and larger.
 pub(super) enum Aside {
+    /// A packet of an IPv4 flow.
+    Flow(Flow),
     /// A packet of an IPv6 flow.
     FlowV6(Flow<u128>),
     /// An ICMP error about an IPv4 flow.
@@ -63,9 +100,6 @@ pub(super) enum Aside {
 /// What of a flow a packet holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// All headers, where a plain packet has them: untagged TCP or UDP without options or extension
-    /// headers.
-    Plain,
     /// All headers.
     Whole,
     /// A header that ends after the ports: see [`super::cut`].
@@ -76,14 +110,6 @@ pub(super) enum Shape {
     First,
     /// A later one, in which L4 is payload.
     Later,
-}
-
-impl Shape {
-    /// Whether it is a whole packet with all headers.
-    #[inline]
-    pub fn is_whole(self) -> bool {
-        matches!(self, Shape::Plain | Shape::Whole)
-    }
 }
 
 /// A packet of a flow.
@@ -105,58 +131,40 @@ enum Meaning<A> {
     Tunnel(IcmpHeaders<A>, Tunnelled),
 }
 
-impl Lane {
-    /// The lane of nearly all packets: plain, which is to be called `shape`, and for the interface alone.
-    #[inline(always)]
-    pub fn plain<P: Packet>(
-        packet: &P,
-        interfaces: &Interfaces,
-        conns: &ConnTable,
-        shape: Shape,
-    ) -> Option<Lane> {
-        let frame = packet.bytes();
-        let headers = parse_plain(frame)?;
-        let interface = interfaces.addressed(packet.port(), frame.first_chunk()?)?;
-        let fate = Fate::Flow(Flow::new(headers, shape, conns));
-        Some(Lane { interface: Some(interface), fate })
+/// The hash of a flow's key, for nearly all packets: plain ones for the interface alone.
+#[inline(always)]
+pub(super) fn plain_hash<A: FlowFamily, P: Packet>(
+    packet: &P,
+    interfaces: &Interfaces,
+    conns: &ConnTable,
+) -> Option<KeyHash> {
+    let frame = packet.bytes();
+    let head = A::head(frame)?;
+    if !A::is_plain(head, frame.len()) {
+        return None;
     }
+    interfaces.addressed(packet.port(), frame.first_chunk()?)?;
+    Some(conns.hash(&A::key(head)))
+}
 
-    /// The same for IPv6, whose flows are asides.
-    #[inline(always)]
-    pub fn plain6<P: Packet>(
-        packet: &P,
-        interfaces: &Interfaces,
-        conns: &ConnTable,
-        shape: Shape,
-        asides: &mut ArrayVec<Aside, WINDOW>,
-    ) -> Option<Lane> {
-        let frame = packet.bytes();
-        let headers = parse_plain6(frame)?;
-        let interface = interfaces.addressed(packet.port(), frame.first_chunk()?)?;
-        let fate = Fate::Aside(asides.len() as u8);
-        asides.push(Aside::FlowV6(Flow::new(headers, shape, conns)));
-        Some(Lane { interface: Some(interface), fate })
-    }
-
-    /// Parses any packet and decides what is nobody's flow.
-    #[inline(never)]
-    pub fn any<P: Packet>(
-        packet: &P,
-        interfaces: &Interfaces,
-        conns: &ConnTable,
-        asides: &mut ArrayVec<Aside, WINDOW>,
-    ) -> Lane {
-        let parsed = parse_any(packet.bytes());
-        let interface = interfaces.find(packet.port(), parsed.vlan());
-        let fate = match parsed {
-            Parsed::Drop(reason) => Fate::Decided(Verdict::Drop(reason)),
-            _ => match destination(packet, interface, interfaces) {
-                Err(reason) => Fate::Decided(Verdict::Drop(reason)),
-                Ok(ours) => fate(packet.bytes(), &parsed, ours, conns, asides),
-            },
-        };
-        Lane { interface, fate }
-    }
+/// Parses any packet and decides what is nobody's flow.
+#[inline(never)]
+pub(super) fn other<P: Packet>(
+    packet: &P,
+    interfaces: &Interfaces,
+    conns: &ConnTable,
+    asides: &mut ArrayVec<Aside, WINDOW>,
+) -> Other {
+    let parsed = parse_any(packet.bytes());
+    let interface = interfaces.find(packet.port(), parsed.vlan());
+    let fate = match parsed {
+        Parsed::Drop(reason) => Fate::Decided(Verdict::Drop(reason)),
+        _ => match destination(packet, interface, interfaces) {
+            Err(reason) => Fate::Decided(Verdict::Drop(reason)),
+            Ok(ours) => fate(packet.bytes(), &parsed, ours, conns, asides),
+        },
+    };
+    Other { interface, fate }
 }
 
 impl<A: ConnFamily> Flow<A> {
@@ -203,7 +211,7 @@ fn fate(
 ) -> Fate {
     let aside = match *parsed {
         Parsed::V4(content) if ours => match meaning(frame, content, conns) {
-            Some(Meaning::Flow(flow)) => return Fate::Flow(flow),
+            Some(Meaning::Flow(flow)) => Some(Aside::Flow(flow)),
             Some(Meaning::Related(icmp)) => Some(Aside::Related(icmp)),
             Some(Meaning::Tunnel(icmp, inner)) => Some(Aside::Tunnel(icmp, inner)),
             Some(Meaning::Fragment(fragment)) => Some(Aside::Fragment(AnyFragment::V4(fragment))),
@@ -256,17 +264,35 @@ fn meaning<A: ConnFamily>(
 /// Without any service IPVS is not in the way of packets (`ip_vs_unregister_hooks`, called with the
 /// last one): even those of conns, which wait for their service to come back, are Linux's.
 #[cold]
-pub(super) fn leave_to_linux(window: &mut Lanes) {
-    for lane in &mut window.lanes {
-        let class = match &lane.fate {
-            Fate::Decided(_) => continue,
-            Fate::Flow(flow) => punt::class_of_flow(&flow.headers),
-            Fate::Aside(at) => match &window.asides[usize::from(*at)] {
-                Aside::FlowV6(flow) => punt::class_of_flow(&flow.headers),
-                Aside::Fragment(fragment) => punt::class_of_protocol(fragment.proto()),
-                _ => PuntClass::Icmp,
-            },
+pub(super) fn leave_to_linux<P: Packet>(
+    packets: &[P],
+    interfaces: &Interfaces,
+    window: &mut Lanes,
+) {
+    let Lanes { kinds, others, asides, .. } = window;
+    for ((packet, kind), other) in packets.iter().zip(kinds).zip(others) {
+        let class = match (*kind, other.fate) {
+            (Kind::PlainV4, _) => class_of_plain::<u32, P>(packet),
+            (Kind::PlainV6, _) => class_of_plain::<u128, P>(packet),
+            (Kind::Other, Fate::Decided(_)) => continue,
+            (Kind::Other, Fate::Aside(at)) => class_of_aside(&asides[usize::from(at)]),
         };
-        lane.fate = Fate::Decided(Verdict::Punt(class));
+        if *kind != Kind::Other {
+            (*kind, other.interface) = (Kind::Other, interfaces.find(packet.port(), 0));
+        }
+        other.fate = Fate::Decided(Verdict::Punt(class));
+    }
+}
+
+fn class_of_plain<A: PlainForm, P: Packet>(packet: &P) -> PuntClass {
+    A::head(packet.bytes()).map_or(PuntClass::Rest, |head| punt::class_of_flow(&A::headers(head)))
+}
+
+fn class_of_aside(aside: &Aside) -> PuntClass {
+    match aside {
+        Aside::Flow(flow) => punt::class_of_flow(&flow.headers),
+        Aside::FlowV6(flow) => punt::class_of_flow(&flow.headers),
+        Aside::Fragment(fragment) => punt::class_of_protocol(fragment.proto()),
+        _ => PuntClass::Icmp,
     }
 }

@@ -6,13 +6,14 @@
 //! one of its own addresses is looked up as the reply that it may be, for gatewaying and tunnels too,
 //! as in the kernel (`ip_vs_out_hook` at `LOCAL_OUT`), and leaves on the way that Linux chose.
 
-use super::lane::{Flow, Lane, Shape};
+use super::lane::{Flow, Shape};
 use super::onward::Way;
 use super::{Director, FlowFamily, Outbox};
 use crate::conn::ConnId;
 use crate::flow::{Direction, FlowKey};
 use crate::forward::icmp_error::IcmpError;
 use crate::forward::icmp_related;
+use crate::ids::InterfaceId;
 use crate::io::{Packet, Pool};
 use crate::limits::MAX_PORTS;
 use crate::nexthop::{NextHop, NextHopState};
@@ -55,7 +56,12 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// came in on. One to an address that is not Linux's own is dropped, as in the kernel: gatewaying
     /// needs the virtual address there (`crosses_local_route_boundary`, `ip_vs_xmit.c`).
     #[cold]
-    pub(super) fn deliver(&self, mut packet: P, lane: &Lane, out: &mut Outbox<P>) {
+    pub(super) fn deliver(
+        &self,
+        mut packet: P,
+        interface: Option<InterfaceId>,
+        out: &mut Outbox<P>,
+    ) {
         let at = ip_at(&packet);
         let is_own = match packet.bytes()[at] >> 4 {
             4 => self.is_own(u32::get(&packet.bytes()[at..], u32::DST)),
@@ -65,7 +71,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return out.tally.drop_one(DropReason::NoRoute);
         }
         give_hop(&mut packet);
-        self.punt(PuntClass::Rest, packet, lane, out);
+        self.punt(PuntClass::Rest, packet, interface, out);
     }
 
     fn is_own<A: FlowFamily>(&self, address: A) -> bool {

@@ -40,6 +40,7 @@ mod tell;
 mod tunnel;
 mod tunnel_related;
 mod unrelated;
+mod window;
 
 pub use accounts::Accounts;
 pub use family::FlowFamily;
@@ -51,7 +52,7 @@ use crate::conn::{Conn, ConnTable, SideRecord};
 use crate::counters::{OthersLoad, Tally, WorkerCounters};
 use crate::expect::Expectations;
 use crate::flow::Direction;
-use crate::ids::WorkerId;
+use crate::ids::{InterfaceId, WorkerId};
 use crate::interface::Interfaces;
 use crate::io::{Packet, Pool};
 use crate::limits::{TEMPLATE_BATCH, WINDOW};
@@ -61,13 +62,12 @@ use crate::owner::SlotMap;
 use crate::template::{ChildEnd, Sweeper, TemplateStore};
 use crate::time::Tick;
 use crate::verdict::{DropReason, PuntClass, Verdict};
-use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
 use defence::Defence;
 use flush::Flush;
 use fragments::Fragments;
 use icmp_limit::IcmpLimiter;
-use lane::{Aside, Fate, Flow, Lane, Lanes, Shape};
+use lane::{Flow, Lanes};
 use linux_fragments::LinuxFragments;
 use path_mtu::PathMtus;
 use send::IpIds;
@@ -123,8 +123,8 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     announced_swept: Tick,
     path_mtus: PathMtus,
     icmp_limiter: IcmpLimiter,
-    /// What plain packets are called: [`Shape::Plain`] is what takes the short way.
-    plain: Shape,
+    /// Whether plain packets take the short way.
+    express: bool,
 }
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
@@ -157,14 +157,14 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             ip_ids: IpIds::new(setup.ip_id),
             path_mtus: PathMtus::new(),
             icmp_limiter,
-            plain: Shape::Plain,
+            express: true,
         }
     }
 
     /// Whether plain packets may take the short way, as they do; without it all go the whole one, which
     /// changes nothing but speed.
     pub fn set_express(&mut self, express: bool) {
-        self.plain = if express { Shape::Plain } else { Shape::Whole };
+        self.express = express;
     }
 
     /// Takes a window through all stages and leaves it empty. The first `handed_in` packets came
@@ -185,145 +185,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out.fragments_left = WINDOW;
         let mut lanes = Lanes::default();
         self.parse(window, &mut lanes);
-        self.owner(&mut lanes, handed_in);
-        self.lookup(&mut lanes);
-        for (mut packet, lane) in window.drain(..).zip(&lanes.lanes) {
-            let port = match &lane.fate {
-                Fate::Flow(flow) => self.express(&mut packet, flow),
-                Fate::Aside(at) => self.express_aside(&mut packet, &lanes.asides[usize::from(*at)]),
-                Fate::Decided(_) => None,
-            };
-            match port {
-                Some(port) => out.transmit(port, packet),
-                None => self.whole_way(packet, lane, &lanes.asides, out),
-            }
-        }
+        self.owner(window, &mut lanes, handed_in);
+        self.lookup(&mut lanes, window.len());
+        self.forward_all(window, &lanes, handed_in, out);
         self.conns.end_window();
-    }
-
-    /// The rest of the stages for one packet, whatever it is.
-    #[inline(never)]
-    fn whole_way(&mut self, mut packet: P, lane: &Lane, asides: &[Aside], out: &mut Outbox<P>) {
-        let verdict = match &lane.fate {
-            Fate::Decided(verdict) => *verdict,
-            Fate::Flow(flow) => self.flow(&mut packet, flow, out),
-            Fate::Aside(at) => return self.aside(packet, lane, &asides[usize::from(*at)], out),
-        };
-        self.finish(verdict, packet, lane, out);
-    }
-
-    /// Stage 1: headers, flow key and its hash, interface; frames that are nobody's flow are decided here.
-    #[inline(never)]
-    fn parse(&self, window: &[P], into: &mut Lanes) {
-        let Lanes { lanes, asides } = into;
-        window.iter().for_each(Packet::prefetch);
-        for packet in window {
-            // Two pushes, each of a value made in its place: one of a value that either made would
-            // copy it in wider pieces than it was just written in, and wait for those.
-            match Lane::plain(packet, &self.interfaces, &self.conns, self.plain) {
-                Some(lane) => lanes.push(lane),
-                None => lanes.push(self.parse_aside(packet, asides)),
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn parse_aside(&self, packet: &P, asides: &mut ArrayVec<Aside, WINDOW>) -> Lane {
-        let plain = Lane::plain6(packet, &self.interfaces, &self.conns, self.plain, asides);
-        plain.unwrap_or_else(|| Lane::any(packet, &self.interfaces, &self.conns, asides))
-    }
-
-    /// Stage 2: flows of other workers are decided; for the rest the bucket is on its way.
-    #[inline(never)]
-    fn owner(&self, window: &mut Lanes, handed_in: usize) {
-        if self.tables.services.services().is_empty() {
-            return lane::leave_to_linux(window);
-        }
-        let Lanes { lanes, asides } = window;
-        if self.tables.slot_map.workers() == 1 {
-            return self.own_all(lanes, asides);
-        }
-        for (place, lane) in lanes.iter_mut().enumerate() {
-            let handed_in = place < handed_in;
-            let owner = match &mut lane.fate {
-                Fate::Flow(flow) => self.claim(flow, handed_in),
-                Fate::Aside(at) => match &mut asides[usize::from(*at)] {
-                    Aside::FlowV6(flow) => self.claim(flow, handed_in),
-                    Aside::Related(icmp) => self.claim_related(icmp, handed_in),
-                    Aside::RelatedV6(icmp) => self.claim_related(icmp, handed_in),
-                    Aside::Fragment(fragment) => self.claim_fragment(fragment, handed_in),
-                    Aside::Tunnel(icmp, inner) => self.claim_tunnelled(icmp, inner, handed_in),
-                    Aside::TunnelV6(icmp, inner) => self.claim_tunnelled(icmp, inner, handed_in),
-                },
-                Fate::Decided(_) => None,
-            };
-            if let Some(owner) = owner {
-                lane.fate = Fate::Decided(Verdict::HandOver(owner));
-            }
-        }
-    }
-
-    /// A worker that is alone owns every flow.
-    fn own_all(&self, lanes: &[Lane], asides: &[Aside]) {
-        for lane in lanes {
-            if let Fate::Flow(flow) = &lane.fate {
-                self.conns.prefetch(flow.hash);
-            }
-        }
-        for aside in asides {
-            if let Aside::FlowV6(flow) = aside {
-                self.conns.prefetch(flow.hash);
-            }
-        }
-    }
-
-    /// The other worker that owns the flow; for one of this worker's the bucket is on its way.
-    #[inline(always)]
-    fn claim<A: FlowFamily>(&self, flow: &mut Flow<A>, handed_in: bool) -> Option<WorkerId> {
-        flow.handed_in = handed_in;
-        let alone = self.tables.slot_map.workers() == 1;
-        if !alone && !handed_in {
-            let owner = self.tables.owner(&flow.headers.key);
-            if owner != self.worker {
-                return Some(owner);
-            }
-        }
-        self.conns.prefetch(flow.hash);
-        None
-    }
-
-    /// Stage 3: the likely entry of each flow; its line is on its way, and for IPv6 both are.
-    #[inline(never)]
-    fn lookup(&self, window: &mut Lanes) {
-        for lane in &mut window.lanes {
-            if let Fate::Flow(flow) = &mut lane.fate {
-                flow.candidate = self.conns.candidate(flow.hash);
-            }
-        }
-        for aside in &mut window.asides {
-            if let Aside::FlowV6(flow) = aside {
-                flow.candidate = self.conns.candidate(flow.hash);
-            }
-        }
-        for aside in &window.asides {
-            if let Aside::FlowV6(flow) = aside {
-                self.conns.prefetch_second(flow.candidate);
-            }
-        }
-    }
-
-    /// What is not an IPv4 flow.
-    #[inline(never)]
-    fn aside(&mut self, mut packet: P, lane: &Lane, aside: &Aside, out: &mut Outbox<P>) {
-        let verdict = match aside {
-            Aside::FlowV6(flow) => self.flow(&mut packet, flow, out),
-            Aside::Related(icmp) => self.related(&mut packet, icmp, out),
-            Aside::RelatedV6(icmp) => self.related(&mut packet, icmp, out),
-            Aside::Tunnel(icmp, inner) => self.tunnel_related(&mut packet, icmp, inner, out),
-            Aside::TunnelV6(icmp, inner) => self.tunnel_related(&mut packet, icmp, inner, out),
-            Aside::Fragment(fragment) => return self.fragment(packet, lane, fragment, out),
-        };
-        self.finish(verdict, packet, lane, out);
     }
 
     /// Stages 4 to 7 of one packet: find or schedule, track, forward, next hop.
@@ -345,28 +210,46 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Puts a packet where its verdict says, and with it the fragments that it was cut into.
     #[inline(always)]
-    fn finish(&mut self, verdict: Verdict, packet: P, lane: &Lane, out: &mut Outbox<P>) {
-        self.carry_out(verdict, packet, lane, out);
+    fn finish(
+        &mut self,
+        verdict: Verdict,
+        packet: P,
+        interface: Option<InterfaceId>,
+        out: &mut Outbox<P>,
+    ) {
+        self.carry_out(verdict, packet, interface, out);
         if !out.followers.is_empty() {
-            self.carry_out_followers(verdict, lane, out);
+            self.carry_out_followers(verdict, interface, out);
         }
     }
 
     /// Puts a packet where its verdict says, or counts its drop.
     #[inline(always)]
-    fn carry_out(&mut self, verdict: Verdict, packet: P, lane: &Lane, out: &mut Outbox<P>) {
+    fn carry_out(
+        &mut self,
+        verdict: Verdict,
+        packet: P,
+        interface: Option<InterfaceId>,
+        out: &mut Outbox<P>,
+    ) {
         match verdict {
             Verdict::Transmit(port) => out.transmit(port, packet),
-            other => self.carry_out_other(other, packet, lane, out),
+            other => self.carry_out_other(other, packet, interface, out),
         }
     }
 
     #[inline(never)]
-    fn carry_out_other(&mut self, verdict: Verdict, packet: P, lane: &Lane, out: &mut Outbox<P>) {
+    fn carry_out_other(
+        &mut self,
+        verdict: Verdict,
+        packet: P,
+        interface: Option<InterfaceId>,
+        out: &mut Outbox<P>,
+    ) {
         match verdict {
             Verdict::Transmit(port) => out.transmit(port, packet),
-            Verdict::Punt(class) => self.punt(class, packet, lane, out),
-            Verdict::Deliver => self.deliver(packet, lane, out),
+            Verdict::Punt(class) => self.punt(class, packet, interface, out),
+            Verdict::Deliver => self.deliver(packet, interface, out),
             Verdict::HandOver(worker) => out.hand_over(worker, packet),
             Verdict::Hold => self.hold(packet, out),
             Verdict::Drop(reason) => out.tally.drop_one(reason),
@@ -375,16 +258,27 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Fragments share the verdict of the packet they were cut from.
     #[cold]
-    fn carry_out_followers(&mut self, verdict: Verdict, lane: &Lane, out: &mut Outbox<P>) {
+    fn carry_out_followers(
+        &mut self,
+        verdict: Verdict,
+        interface: Option<InterfaceId>,
+        out: &mut Outbox<P>,
+    ) {
         let mut followers = mem::take(&mut out.followers);
         for part in followers.drain(..) {
-            self.carry_out(verdict, part, lane, out);
+            self.carry_out(verdict, part, interface, out);
         }
         out.followers = followers;
     }
 
-    fn punt(&self, class: PuntClass, packet: P, lane: &Lane, out: &mut Outbox<P>) {
-        match lane.interface {
+    fn punt(
+        &self,
+        class: PuntClass,
+        packet: P,
+        interface: Option<InterfaceId>,
+        out: &mut Outbox<P>,
+    ) {
+        match interface {
             Some(interface) if self.interfaces.get(interface).twin => {
                 out.punt(class, interface, packet);
             }

@@ -36,7 +36,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return Verdict::Drop(DropReason::Strayed);
         }
         match flow.shape {
-            Shape::Plain | Shape::Whole | Shape::First => {}
+            Shape::Whole | Shape::First => {}
             Shape::Later => return Verdict::Drop(DropReason::FragmentOrphan),
             Shape::Cut => return self.too_short(packet, headers, out),
             Shape::Riding => return Verdict::Punt(PuntClass::Rest),

@@ -100,7 +100,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return self.refuse_client(packet, flow, way, error, out);
         }
         match method {
-            ForwardingMethod::Masq if !flow.shape.is_whole() => {
+            ForwardingMethod::Masq if flow.shape != Shape::Whole => {
                 if !partial::inbound(packet, flow, way) {
                     return Verdict::Drop(DropReason::FragmentSctp);
                 }

@@ -52,6 +52,12 @@ impl<P> Outbox<P> {
         self.ports[port.index()].push(packet);
     }
 
+    /// The same for a run of packets.
+    #[inline]
+    pub fn transmit_all(&mut self, port: PortId, packets: impl Iterator<Item = P>) {
+        self.ports[port.index()].extend(packets);
+    }
+
     /// Another worker's flow.
     #[inline]
     pub fn hand_over(&mut self, worker: WorkerId, packet: P) {

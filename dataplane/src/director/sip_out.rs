@@ -62,7 +62,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let service = services.service(index);
         let ServiceKey::Address { vip, vport, .. } = service.key else { return None };
         // Nothing would tell what follows a first fragment whose conn is not kept.
-        let complete = flow.shape.is_whole() || flow.shape == Shape::First && !service.one_packet;
+        let complete =
+            flow.shape == Shape::Whole || flow.shape == Shape::First && !service.one_packet;
         if vport == 0 || from.sport == 0 || !complete {
             return None;
         }

@@ -56,7 +56,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
                 tcp_options::blank(packet, &flow.headers, toa::KIND);
                 return self.forward(packet, flow, &way, out);
             }
-            Shape::Plain | Shape::Whole => tcp_options::blank(packet, &flow.headers, toa::KIND),
+            Shape::Whole => tcp_options::blank(packet, &flow.headers, toa::KIND),
             Shape::Cut | Shape::Riding | Shape::Later => {
                 return self.forward(packet, flow, &way, out);
             }

@@ -16,7 +16,6 @@ pub mod ipip;
 pub mod link;
 pub mod masq;
 pub mod masq_fragment;
-pub mod plain;
 pub mod sctp;
 pub mod tcp_options;
 pub mod toa;

@@ -28,6 +28,14 @@ pub fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
+/// Eight bytes at `at` as a host-order integer.
+#[inline(always)]
+pub fn be64(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_be_bytes(word)
+}
+
 /// Sixteen bytes at `at` as a host-order integer.
 #[inline(always)]
 pub fn be128(bytes: &[u8], at: usize) -> u128 {
