@@ -11,11 +11,12 @@ use super::{Director, FlowFamily, Tables};
 use crate::address::Family;
 use crate::conn::{Candidate, Conn, ConnFlags};
 use crate::flow::{Direction, protocol};
-use crate::forward::tunnel::{Encap, Inner, four_in_four};
+use crate::forward::tunnel::{Encap, Inner};
 use crate::forward::{self, ipip, link, tcp_options, toa};
 use crate::ids::PortId;
 use crate::io::{Packet, Pool};
 use crate::nexthop::NextHop;
+use crate::plain::pass_in_ipip;
 use crate::proto::{Side, tcp};
 use crate::service::Settings;
 use crate::wire::checksum;
@@ -253,7 +254,7 @@ fn express_tunnel<P: Packet, A: FlowFamily>(
         return None;
     }
     let id = (!inner.outer_df(tables.services.settings.pmtu_disc)).then(|| ids.next());
-    four_in_four(packet, &inner, local.to_bits(), remote.to_bits(), id).then_some(())
+    pass_in_ipip(packet, &inner, (local.to_bits(), remote.to_bits()), id).then_some(())
 }
 
 /// Whether Ethernet's padding follows the packet.

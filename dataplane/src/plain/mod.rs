@@ -9,6 +9,8 @@
 mod v4;
 mod v6;
 
+pub use v4::pass_in_ipip;
+
 use crate::address::Address;
 use crate::flow::{FlowKey, protocol};
 use crate::parse::Headers;

@@ -2,9 +2,12 @@
 
 use super::{PlainForm, adjust_l4, holds_l4, is_summed, ports};
 use crate::flow::{FlowKey, protocol};
+use crate::forward::tunnel::Inner;
+use crate::io::Packet;
 use crate::parse::Headers;
 use crate::wire::checksum::{self, Delta};
 use crate::wire::ethernet::{self, ethertype};
+use crate::wire::ipv4::Template;
 use crate::wire::{be16, be32, be64, ipv4, put16, put32, tcp};
 
 const L3: usize = ethernet::HEADER_LEN;
@@ -101,6 +104,45 @@ impl PlainForm for u32 {
         put32(head, L3 + ipv4::DST, address);
         put16(head, L4 + tcp::DPORT, port);
     }
+}
+
+/// Takes a hop from a plain packet and puts it into an outer IPv4 packet, all but the MAC addresses in
+/// front of that: what [`crate::forward::tunnel::encapsulate`] makes of it. `inner` is what it says of the
+/// packet. With an `id` the outer packet has it and may be fragmented, without one it has DF. `false`, and
+/// nothing changed, if there is no headroom or the outer length does not fit 16 bits.
+#[inline(always)]
+#[must_use]
+pub fn pass_in_ipip<P: Packet>(
+    packet: &mut P,
+    inner: &Inner,
+    (src, dst): (u32, u32),
+    id: Option<u16>,
+) -> bool {
+    let Some(total_len) = inner.ip_len.checked_add(ipv4::MIN_LEN as u16) else { return false };
+    if !packet.grow_front(ipv4::MIN_LEN) {
+        return false;
+    }
+    let frame = packet.bytes_mut();
+    let frame_len = frame.len();
+    let Some(head) = frame.first_chunk_mut::<{ L4 + ipv4::MIN_LEN }>() else { return false };
+    ipv4::decrement_ttl(&mut head[L4..]);
+    put16(head, ethernet::ETHERTYPE, ethertype::IPV4);
+    let header = Template {
+        tos: inner.outer_tos(),
+        total_len,
+        id: id.unwrap_or(0),
+        fragment: if id.is_none() { ipv4::DF } else { 0 },
+        ttl: inner.ttl - 1,
+        proto: protocol::IPIP,
+        src,
+        dst,
+    };
+    header.write(&mut head[L3..]);
+    let end = L3 + usize::from(total_len);
+    if frame_len > end {
+        packet.truncate(end);
+    }
+    true
 }
 
 /// Takes one from the time to live, and changes the header's checksum by that and by `delta`.

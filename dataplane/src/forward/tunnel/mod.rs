@@ -54,7 +54,7 @@ pub fn encapsulate<P: Packet>(
 /// [`encapsulate`] for the plainest tunnel, IPv4 in IPv4: all lengths are constants.
 #[inline]
 #[must_use]
-pub(crate) fn four_in_four<P: Packet>(
+pub(super) fn four_in_four<P: Packet>(
     packet: &mut P,
     inner: &Inner,
     local: u32,
