@@ -55,6 +55,12 @@ pub const FROM_TWIN_RING: usize = 512;
 /// Conns that a turn of the worker's loop looks at for expiry at most, besides two for each packet.
 pub const EXPIRE_BATCH: usize = 64;
 
+/// Schedulers that go on with a new table of services in one turn, besides those that are asked; and
+/// in a turn without a packet.
+pub const CATCH_UP_BATCH: usize = 4;
+/// See [`CATCH_UP_BATCH`].
+pub const IDLE_CATCH_UP_BATCH: usize = 64;
+
 /// Entries looked at between two windows while `drop_entry` acts: 64 KiB are through in a few
 /// microseconds.
 pub const DEFENCE_BATCH: u32 = 1024;

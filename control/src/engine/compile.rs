@@ -15,8 +15,8 @@ use std::net::IpAddr;
 
 /// What a snapshot needs beside the desired state.
 pub struct Around<'a> {
-    /// The snapshot's number.
-    pub generation: Generation,
+    /// The snapshot before.
+    pub before: &'a ServiceTable,
     /// Next hops of the real servers.
     pub next_hops: &'a HashMap<IpAddr, NextHopId>,
     /// Mark rules that are gone while workers have conns that they made.
@@ -41,9 +41,10 @@ pub fn compile(
     let marks = desired.marks.iter().map(Into::into).collect();
     let settings = desired.sysctls.settings();
     let lingering = ids.lingering_vips();
-    let flush = ids.note_removals(around.generation, settings.expire_nodest_conn);
-    let table = ServiceTable::new(around.generation, services, marks, settings, &lingering);
-    let table = table.with_flush(flush);
+    let generation = Generation(around.before.generation.0 + 1);
+    let flush = ids.note_removals(generation, settings.expire_nodest_conn);
+    let table = ServiceTable::new(generation, services, marks, settings, &lingering);
+    let table = table.after(around.before).with_flush(flush);
     let removed_marks = around.removed_marks.iter().map(Into::into);
     let table = table.with_removed(ids.lingering_dests()).with_removed_marks(removed_marks);
     Ok(table.with_locals(ids.locals.all()))

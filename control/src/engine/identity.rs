@@ -86,7 +86,8 @@ impl std::fmt::Display for Exhausted {
 #[derive(Debug, Clone)]
 pub struct Identities {
     services: AHashMap<ServiceKey, ServiceIdentity>,
-    next_service: u32,
+    /// Ids below the greatest ever given out that are free.
+    free_services: Vec<ServiceId>,
     begun: u64,
     /// Indices of local addresses.
     pub locals: LocalIndices,
@@ -98,7 +99,7 @@ impl Default for Identities {
     fn default() -> Self {
         Identities {
             services: AHashMap::new(),
-            next_service: 0,
+            free_services: Vec::new(),
             begun: 0,
             locals: LocalIndices::default(),
             directory: DestDirectory::new(MAX_DESTS - 1),
@@ -156,17 +157,16 @@ impl Identities {
         if !self.services.contains_key(&key) && self.services.len() == MAX_SERVICES {
             return Err(Exhausted::Services);
         }
-        let next = &mut self.next_service;
-        let service = self.services.entry(key).or_insert_with(|| {
-            *next += 1;
-            ServiceIdentity {
-                id: ServiceId(*next),
-                retired: DestTotals::default(),
-                locality: None,
-                dests: BTreeMap::new(),
-                present: true,
-                was_deleted: false,
-            }
+        // Ids in use and free ones are all that were ever given out.
+        let next = ServiceId((self.services.len() + self.free_services.len()) as u32 + 1);
+        let free = &mut self.free_services;
+        let service = self.services.entry(key).or_insert_with(|| ServiceIdentity {
+            id: free.pop().unwrap_or(next),
+            retired: DestTotals::default(),
+            locality: None,
+            dests: BTreeMap::new(),
+            present: true,
+            was_deleted: false,
         });
         service.present = true;
         if std::mem::take(&mut service.was_deleted) {
@@ -242,7 +242,12 @@ impl Identities {
                 keep
             });
         }
-        self.services.retain(|_, service| service.present || !service.dests.is_empty());
+        let free = &mut self.free_services;
+        self.services.retain(|_, service| {
+            let keep = service.present || !service.dests.is_empty();
+            free.extend((!keep).then_some(service.id));
+            keep
+        });
     }
 
     /// Whether workers have conns on any destination of a service, present or lingering.
@@ -428,6 +433,27 @@ mod tests {
         ids.sweep(|_| DestTotals { conns: 3, ..DestTotals::default() });
 
         assert_eq!(ids.get(WEB).unwrap().retired.conns, 3);
+    }
+
+    #[test]
+    fn a_services_id_is_anothers_when_nothing_is_left_of_it_and_not_before() {
+        let other = ServiceKey::Address { proto: 6, vip: v4(0x0a00_0065), vport: 80 };
+        let mut ids = Identities::default();
+        let shared = ids.dest(WEB, v4(1), 80, nothing).unwrap().shared.clone();
+        let first = ids.get(WEB).unwrap().id;
+        shared.conns.store(1, Relaxed);
+
+        ids.begin();
+        ids.sweep(nothing);
+        assert_ne!(ids.service(other, nothing).unwrap().id, first);
+
+        shared.conns.store(0, Relaxed);
+        ids.begin();
+        ids.service(other, nothing).unwrap();
+        ids.sweep(nothing);
+        assert_eq!(ids.service(WEB, nothing).unwrap().id, first);
+        let third = ServiceKey::Fwmark { mark: 1, family: WEB.family() };
+        assert_eq!(ids.service(third, nothing).unwrap().id, ServiceId(3));
     }
 
     #[test]

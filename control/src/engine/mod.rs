@@ -242,7 +242,7 @@ impl Locked {
             .map_err(|error| ApiError::new(ErrorCode::BadValue, error.to_string()))?;
         let generation = table.generation;
         dests.set(self.state.dests().collect());
-        publisher.send(&Message::Services(Arc::new(table)));
+        publisher.send(&Message::Services(table));
         Ok(generation)
     }
 

@@ -17,6 +17,7 @@ use dataplane::ids::{DestId, Generation, NextHopId};
 use dataplane::service::{ServiceKey, ServiceTable};
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What is desired, and what has been counted for it. In all methods `counted` reads what the
 /// workers have counted under a destination's id.
@@ -26,7 +27,8 @@ pub struct State {
     ids: Identities,
     /// Mark rules that are gone, but workers may have conns that they made.
     removed_marks: Vec<MarkRule>,
-    generation: Generation,
+    /// The last table.
+    table: Arc<ServiceTable>,
     rates: stats::Rates,
 }
 
@@ -88,7 +90,7 @@ impl State {
 
     /// The number of the last table.
     pub fn generation(&self) -> Generation {
-        self.generation
+        self.table.generation
     }
 
     /// Puts `desired` in force and gives the table that workers are to have of it. `next_hops` are
@@ -101,14 +103,13 @@ impl State {
         desired: Desired,
         next_hops: &HashMap<IpAddr, NextHopId>,
         counted: impl Fn(DestId) -> DestTotals + Copy,
-    ) -> Result<ServiceTable, Exhausted> {
+    ) -> Result<Arc<ServiceTable>, Exhausted> {
         let removed_marks = self.removed_marks_beside(&desired.marks);
-        let generation = Generation(self.generation.0 + 1);
-        let around = Around { generation, next_hops, removed_marks: &removed_marks };
+        let around = Around { before: &self.table, next_hops, removed_marks: &removed_marks };
         let mut ids = self.ids.clone();
-        let table = compile(&desired, &around, &mut ids, counted)?;
+        let table = Arc::new(compile(&desired, &around, &mut ids, counted)?);
         clear_overload(&self.desired.rules, &table);
-        (self.generation, self.removed_marks) = (generation, removed_marks);
+        (self.table, self.removed_marks) = (table.clone(), removed_marks);
         (self.desired, self.ids) = (desired, ids);
         Ok(table)
     }

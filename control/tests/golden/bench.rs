@@ -194,7 +194,7 @@ impl Bench {
         let table =
             self.state.install(desired, &network::held(), counted).expect("a trace has few rules");
         let generation = table.generation;
-        self.machine.post(&Message::Services(Arc::new(table)));
+        self.machine.post(&Message::Services(table));
         (0..SETTLED).for_each(|_| self.machine.settle(self.now));
         assert!(self.machine.has_applied(generation));
         self.state.sweep(|id| self::counted(&self.machine, id));

@@ -27,13 +27,13 @@ use crate::wire::checksum::{self, Delta};
 use std::sync::Arc;
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
-    /// Takes a new generation of services into use, with the local addresses that it names, and returns
-    /// the old one.
-    pub fn swap_services(&mut self, new: Arc<ServiceTable>) -> Arc<ServiceTable> {
+    /// Takes a new generation of services into use, with the local addresses that it names. Not while
+    /// schedulers are behind ([`super::Tables::catch_up`]).
+    pub fn swap_services(&mut self, new: Arc<ServiceTable>) {
         for &(index, address) in new.locals() {
             self.conns.locals_mut().set(index, address);
         }
-        self.tables.swap_services(new)
+        self.tables.swap_services(new);
     }
 
     /// Whether a conn is of fullnat.

@@ -1,7 +1,7 @@
 //! Packets of no conn: whose service, which destination, a new entry.
 
 use super::lane::{Flow, Shape};
-use super::{Director, FlowFamily, Outbox, ftp};
+use super::{Director, FlowFamily, Outbox, Tables, ftp};
 use crate::conn::{ConnFlags, ConnId, Ended, InsertError, NewConn};
 use crate::flow::{port, protocol};
 use crate::forward::masq;
@@ -183,10 +183,10 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// Asks the service's scheduler, and the destination it names, which may just have filled up:
     /// then it is overloaded and the scheduler is asked again.
     pub(super) fn schedule(&mut self, index: usize, asked: &Asked) -> Option<Dest> {
-        let service = self.tables.services.service(index);
-        let scheduler = &mut self.tables.schedulers[index];
+        let Tables { services, schedulers, .. } = &mut self.tables;
+        let service = services.service(index);
         for _ in 0..=service.dests.len() {
-            let dest = &service.dests[scheduler.schedule(service, asked, &self.accounts)?];
+            let dest = &service.dests[schedulers.schedule(service, asked, &self.accounts)?];
             if dest.take_conn() {
                 return Some(dest.clone());
             }

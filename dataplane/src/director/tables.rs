@@ -2,17 +2,16 @@
 
 use crate::address::Address;
 use crate::flow::FlowKey;
-use crate::ids::{DestId, NextHopId, ServiceId, WorkerId};
+use crate::ids::{DestId, NextHopId, WorkerId};
 use crate::nexthop::NextHops;
 use crate::owner::{self, SlotMap};
 use crate::route::{RouteTarget, Routes};
-use crate::sched::Scheduler;
+use crate::sched::Schedulers;
 use crate::service::ServiceTable;
-use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
-/// The snapshots in use, and the schedulers' cursors over their services.
+/// The snapshots in use, and the schedulers over their services.
 pub struct Tables {
     /// Virtual services.
     pub services: Arc<ServiceTable>,
@@ -22,8 +21,8 @@ pub struct Tables {
     pub next_hops: Arc<NextHops>,
     /// Who owns which slot.
     pub slot_map: Arc<SlotMap>,
-    /// One for each service, in the table's order.
-    pub schedulers: Vec<Scheduler>,
+    /// What this worker's choices go by.
+    pub schedulers: Schedulers,
     worker: WorkerId,
 }
 
@@ -35,7 +34,7 @@ impl Tables {
             routes: Arc::default(),
             next_hops: Arc::default(),
             slot_map,
-            schedulers: Vec::new(),
+            schedulers: Schedulers::new(worker),
             worker,
         }
     }
@@ -67,29 +66,19 @@ impl Tables {
     #[inline]
     pub fn load_changed(&mut self, dest: DestId) {
         if let Some((service, place)) = self.services.place(dest) {
-            self.schedulers[service].load_changed(place);
+            self.schedulers.load_changed(self.services.service(service), place);
         }
     }
 
-    /// Takes a new generation into use and returns the old one. Cursors of services that stay are
-    /// carried over.
-    pub fn swap_services(&mut self, new: Arc<ServiceTable>) -> Arc<ServiceTable> {
+    /// Takes a new generation of services into use. Not while schedulers are behind.
+    pub fn swap_services(&mut self, new: Arc<ServiceTable>) {
         let old = mem::replace(&mut self.services, new);
-        let mut cursors: HashMap<ServiceId, (usize, Scheduler)> = mem::take(&mut self.schedulers)
-            .into_iter()
-            .enumerate()
-            .map(|(index, scheduler)| (old.service(index).id, (index, scheduler)))
-            .collect();
-        for service in self.services.services() {
-            let scheduler = match cursors.remove(&service.id) {
-                Some((index, mut scheduler)) => {
-                    scheduler.rebase(old.service(index), service);
-                    scheduler
-                }
-                None => Scheduler::new(service, self.worker),
-            };
-            self.schedulers.push(scheduler);
-        }
-        old
+        self.schedulers.swap(old);
+    }
+
+    /// Lets up to `budget` schedulers go on with the services in use; returns the generation before
+    /// when none goes by it any more.
+    pub fn catch_up(&mut self, budget: usize) -> Option<Arc<ServiceTable>> {
+        self.schedulers.catch_up(&self.services, budget)
     }
 }

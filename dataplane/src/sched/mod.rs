@@ -21,6 +21,7 @@ mod nq;
 mod ovf;
 mod places;
 mod rr;
+mod schedulers;
 mod sed;
 mod sh;
 mod share;
@@ -32,6 +33,7 @@ mod wrr;
 pub use buckets::Buckets;
 pub use kind::{FlagError, SchedFlags, SchedulerKind, Scheduling};
 pub use locality::{EXPIRATION, Locality};
+pub use schedulers::Schedulers;
 
 use crate::address::Address;
 use crate::flow::FlowKey;

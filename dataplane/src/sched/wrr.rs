@@ -40,7 +40,7 @@ impl Cursor {
     /// Any change to the list or a weight begins again at its head, at the same level or the
     /// nearest there is (`ip_vs_wrr_dest_changed`).
     pub fn rebase(&mut self, old: &Service, new: &Service, worker: WorkerId) {
-        if old.dests.iter().map(configured).eq(new.dests.iter().map(configured)) {
+        if old.dests.iter().map(Dest::edits).eq(new.dests.iter().map(Dest::edits)) {
             return;
         }
         let top = top_level(new);
@@ -87,9 +87,4 @@ fn top_level(service: &Service) -> u32 {
 
 fn first_at_level(dests: &[Dest], from: usize, level: u32) -> Option<usize> {
     (from..dests.len()).find(|&at| dests[at].weight >= level && is_available(&dests[at]))
-}
-
-/// What `ipvsadm -e` can edit.
-fn configured(dest: &Dest) -> impl PartialEq + use<> {
-    (dest.id, dest.weight, dest.method, dest.u_threshold, dest.l_threshold)
 }

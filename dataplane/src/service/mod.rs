@@ -3,6 +3,7 @@
 mod claims;
 mod fullnat;
 mod icmp_limits;
+mod lineage;
 pub mod persistence;
 mod real_services;
 mod table;
@@ -16,7 +17,7 @@ pub use table::{DropPacket, MarkRule, ServiceTable, Settings};
 use self::persistence::Persistence;
 use crate::address::Family;
 use crate::forward::tunnel::Encap;
-use crate::ids::{DestId, NextHopId, ServiceId};
+use crate::ids::{DestId, Generation, NextHopId, ServiceId};
 use crate::sched::{self, Buckets, Locality, Scheduling};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -83,6 +84,10 @@ pub struct Service {
     pub weight_gcd: u32,
     /// Greatest weight.
     pub max_weight: u32,
+    /// Since when it has been there without a break.
+    pub begun: Generation,
+    /// When its scheduler, or its destinations as that sees them, were edited last.
+    pub edited: Generation,
     /// What a hashing scheduler looks destinations up in.
     pub buckets: Buckets,
     /// What lblc or lblcr remembers for it, over generations.
@@ -121,6 +126,8 @@ impl Service {
             dests,
             weight_gcd: divisor.max(1),
             max_weight,
+            begun: Generation::default(),
+            edited: Generation::default(),
             buckets,
             locality: None,
             locality_expiration: sched::EXPIRATION,
@@ -172,6 +179,13 @@ pub struct Dest {
     pub added: u64,
     /// What all workers share about it.
     pub shared: Arc<DestShared>,
+}
+
+impl Dest {
+    /// What `ipvsadm -e` can edit, and whose it is.
+    pub(crate) fn edits(&self) -> impl PartialEq + use<> {
+        (self.id, self.weight, self.method, self.u_threshold, self.l_threshold)
+    }
 }
 
 /// The little that workers share about a destination, touched when a conn begins or ends, never

@@ -1,13 +1,14 @@
 //! The snapshot of services: which service takes a packet, and which addresses are virtual.
 
 use super::claims::{Claimed, Claims};
+use super::lineage::Lineage;
 use super::real_services::RealServices;
 use super::{Dest, DestShared, IcmpLimits, Service};
 use crate::address::Address;
 use crate::by_family::ByFamily;
 use crate::flow::{FlowKey, protocol};
 use crate::forward::tunnel::Encap;
-use crate::ids::{DestId, Generation};
+use crate::ids::{DestId, Generation, ServiceId};
 use crate::local_ports::PortRange;
 use crate::proto::Timeouts;
 use std::net::IpAddr;
@@ -116,6 +117,7 @@ pub struct ServiceTable {
     /// What holds for all services.
     pub settings: Settings,
     services: Vec<Service>,
+    lineage: Lineage,
     claims: ByFamily<Claimed>,
     real_services: RealServices,
     /// Local addresses of fullnat by index.
@@ -141,16 +143,17 @@ enum Place {
 }
 
 impl ServiceTable {
-    /// A table of these services. `marks` in order of precedence. `lingering` are addresses that
+    /// A table of these services, which follows none. `marks` in order of precedence. `lingering` are addresses that
     /// no service has any more but conns still do: they stay virtual, so that those conns keep
     /// their worker.
     pub fn new(
         generation: Generation,
-        services: Vec<Service>,
+        mut services: Vec<Service>,
         marks: Vec<MarkRule>,
         settings: Settings,
         lingering: &[IpAddr],
     ) -> Self {
+        let lineage = Lineage::new(generation, &mut services);
         let claims = ByFamily {
             v4: Claims::new(&services, &marks, lingering),
             v6: Claims::new(&services, &marks, lingering),
@@ -161,12 +164,21 @@ impl ServiceTable {
             generation,
             settings,
             services,
+            lineage,
             claims,
             locals: Vec::new(),
             real_services,
             places,
             flush: Generation::default(),
         }
+    }
+
+    /// Says which table was published before it: services that are in both go on. Without it they
+    /// all begin with this one.
+    #[must_use]
+    pub fn after(mut self, before: &ServiceTable) -> Self {
+        self.lineage.follow(&mut self.services, |id| before.find(id));
+        self
     }
 
     /// Names the last generation that removed a destination while `expire_nodest_conn` was on.
@@ -262,6 +274,23 @@ impl ServiceTable {
     #[inline]
     pub fn service(&self, index: usize) -> &Service {
         &self.services[index]
+    }
+
+    /// The service with an id.
+    #[inline]
+    pub fn find(&self, id: ServiceId) -> Option<&Service> {
+        Some(self.service(self.lineage.index(id)?))
+    }
+
+    /// The services that began or were edited after a generation, all but the first `skip` of them.
+    pub fn edited_since(
+        &self,
+        generation: Generation,
+        skip: usize,
+    ) -> impl Iterator<Item = &Service> {
+        let rest = self.lineage.by_edit().get(skip..).unwrap_or_default().iter();
+        let services = rest.map(|&index| self.service(index as usize));
+        services.take_while(move |service| service.edited > generation)
     }
 
     /// All services.

@@ -114,6 +114,8 @@ pub struct Control {
     directory: DestDirectory,
     shared: HashMap<DestId, Arc<DestShared>>,
     generation: u64,
+    /// The last snapshot.
+    last: Arc<ServiceTable>,
     /// The destinations of the last snapshot, and the last that lacked one of the snapshot before while
     /// `expire_nodest_conn` was on.
     present: HashSet<DestId>,
@@ -134,6 +136,7 @@ impl Control {
             directory: DestDirectory::new(1000),
             shared: HashMap::new(),
             generation: 0,
+            last: Arc::default(),
             present: HashSet::new(),
             flush: Generation::default(),
         }
@@ -316,7 +319,9 @@ impl Control {
             ServiceTable::new(generation, services, self.marks.clone(), self.settings, &vips);
         let locals = (1..).zip(self.locals.iter().copied()).collect();
         self.note_removals(&table);
-        Arc::new(table.with_removed(removed).with_locals(locals).with_flush(self.flush))
+        let table = table.after(&self.last).with_removed(removed).with_locals(locals);
+        self.last = Arc::new(table.with_flush(self.flush));
+        self.last.clone()
     }
 
     fn note_removals(&mut self, table: &ServiceTable) {

@@ -11,7 +11,7 @@ use crate::director::{Director, Outbox, Setup};
 use crate::handover::{HandOver, Handed};
 use crate::ids::{PortId, WorkerId};
 use crate::io::{Packet, Pool, Queue};
-use crate::limits::{BURST, EXPIRE_BATCH, MAX_PORTS, WINDOW};
+use crate::limits::{BURST, CATCH_UP_BATCH, EXPIRE_BATCH, IDLE_CATCH_UP_BATCH, MAX_PORTS, WINDOW};
 use crate::mailbox::Mailbox;
 use crate::time::Tick;
 use crate::twin_ring::{FromTwin, PuntSender};
@@ -117,6 +117,7 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
         self.director.process(&mut self.window, handed_in, now, &mut self.out);
         self.director.from_linux(&mut self.linuxs, handed_linuxs, now, &mut self.out);
         self.director.expire(now, EXPIRE_BATCH + 2 * handled);
+        self.catch_up(if handled == 0 { IDLE_CATCH_UP_BATCH } else { CATCH_UP_BATCH });
         self.transmit_finished();
         self.flush();
         self.director.gather(&mut self.out.tally);

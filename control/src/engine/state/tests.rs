@@ -52,12 +52,12 @@ fn many(count: usize) -> Vec<RuleChange> {
 }
 
 impl State {
-    fn change(&mut self, changes: &[RuleChange]) -> Result<ServiceTable, Exhausted> {
+    fn change(&mut self, changes: &[RuleChange]) -> Result<Arc<ServiceTable>, Exhausted> {
         let desired = self.desired().clone().changed(changes, false).expect("it can be");
         self.install(desired, &HashMap::new(), nothing)
     }
 
-    fn set_marks(&mut self, marks: &[MarkRule]) -> ServiceTable {
+    fn set_marks(&mut self, marks: &[MarkRule]) -> Arc<ServiceTable> {
         let desired = Desired { marks: marks.to_vec(), ..self.desired().clone() };
         self.install(desired, &HashMap::new(), nothing).expect("room")
     }
@@ -201,7 +201,7 @@ fn a_local_address_keeps_its_index_whatever_becomes_of_its_service() {
 fn what_lblc_remembers_lasts_over_changes_until_its_service_is_deleted() {
     let of_kind =
         |kind: SchedulerKind| RuleChange::AddService { service: WEB, options: kind.into() };
-    let locality = |table: ServiceTable| table.services()[0].locality.clone().expect("lblc's");
+    let locality = |table: Arc<ServiceTable>| table.services()[0].locality.clone().expect("lblc's");
     let mut state = State::default();
     let first =
         locality(state.change(&[of_kind(SchedulerKind::Lblc), add(WEB, RIP)]).expect("room"));
