@@ -52,7 +52,8 @@ pub const PUNT_RING: [usize; crate::verdict::PuntClass::COUNT] = [512, 512, 256,
 /// Room of the ring from the kernel twins to one worker.
 pub const FROM_TWIN_RING: usize = 512;
 
-/// Conns that a turn of the worker's loop looks at for expiry at most, besides two for each packet.
+/// Conns that a turn of the worker's loop looks at for expiry at most, besides two for each that the
+/// turn's packets made it more.
 pub const EXPIRE_BATCH: usize = 64;
 
 /// Schedulers that go on with a new table of services in one turn, besides those that are asked; and

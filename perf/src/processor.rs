@@ -16,7 +16,12 @@ pub fn spent_ns() -> u64 {
 
 /// The same as the moment that a worker is told: its timeouts run on its own time.
 pub fn now() -> Tick {
-    Tick::from_boot(Duration::from_nanos(spent_ns()))
+    tick(spent_ns())
+}
+
+/// A moment of [`spent_ns`] as the worker is told it.
+pub fn tick(ns: u64) -> Tick {
+    Tick::from_boot(Duration::from_nanos(ns))
 }
 
 /// Keeps the calling thread on a core.

@@ -299,7 +299,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             tables.load_changed(conn.dest);
         });
         self.conns.end_window();
-        self.fragments.cache.expire(now, budget);
+        // A window's fragments may be of as many datagrams.
+        self.fragments.cache.expire(now, 2 * WINDOW);
     }
 
     /// Lets held packets go, or drops them when they have waited too long, defends against floods and

@@ -114,9 +114,11 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
         let handed_linuxs = self.linuxs.len();
         self.gather_from_twin();
         let handled = self.window.len() + self.finished.len() + self.linuxs.len();
+        let live = self.director.conns().len();
         self.director.process(&mut self.window, handed_in, now, &mut self.out);
         self.director.from_linux(&mut self.linuxs, handed_linuxs, now, &mut self.out);
-        self.director.expire(now, EXPIRE_BATCH + 2 * handled);
+        let more = self.director.conns().len().saturating_sub(live);
+        self.director.expire(now, EXPIRE_BATCH + 2 * more);
         self.catch_up(if handled == 0 { IDLE_CATCH_UP_BATCH } else { CATCH_UP_BATCH });
         self.transmit_finished();
         self.flush();

@@ -22,7 +22,7 @@ const SERVICES: u32 = 10_000;
 /// Windows between two reloads.
 const RELOAD: usize = 500;
 /// Reloads that there is a table for in each round.
-const RELOADS: usize = 32;
+const RELOADS: usize = 40;
 /// Windows between two times that the worker keeps house, as in the appliance.
 const TURNS: usize = 32;
 /// Clients' numbers from which the crowd begins.
@@ -132,7 +132,7 @@ fn crowd_ends(bench: &mut Bench<Mixed>, tables: &[Arc<ServiceTable>]) -> (Vec<u6
         let ending = one_window(bench, windows);
         let left = bench.worker.director().conns().len();
         if left < live {
-            if samples.len() >= reloads * RELOAD {
+            if samples.len() >= reloads * RELOAD && reloads < tables.len() {
                 reloads += usize::from(reload(&bench.site, &tables[reloads]));
             }
             samples.push(ending);
@@ -145,7 +145,7 @@ fn crowd_ends(bench: &mut Bench<Mixed>, tables: &[Arc<ServiceTable>]) -> (Vec<u6
 /// Nanoseconds of a window, with what its worker does before it.
 fn one_window(bench: &mut Bench<Mixed>, number: usize) -> u64 {
     let start = processor::spent_ns();
-    let now = processor::now();
+    let now = processor::tick(start);
     if number % TURNS == 0 {
         bench.worker.housekeep(now);
     }
