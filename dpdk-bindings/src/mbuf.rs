@@ -6,6 +6,9 @@ use std::ptr::NonNull;
 /// Bytes in front of a frame, for headers to come, in a fresh or received buffer.
 pub const HEADROOM: usize = dpdk_sys::RTE_PKTMBUF_HEADROOM as usize;
 
+/// `struct rte_mbuf` begins a line of the cache and takes two.
+const CACHE_LINE: usize = 64;
+
 /// One frame in one DPDK packet buffer (`struct rte_mbuf`), owned: nobody else can reach its
 /// bytes. Dropping it gives the buffer back to its pool. One pointer wide, so that a slice of
 /// these is the array of pointers that DPDK's bursts take.
@@ -196,16 +199,34 @@ impl Mbuf {
         self.head_mut().port = port;
     }
 
-    /// Starts loading the first cache line of the frame.
+    /// Starts loading the first cache line of the frame, to be written.
     #[inline]
     pub fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch has no effect that a program can see, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.bytes().as_ptr().cast()) };
-        }
+        prefetch_to_write(self.bytes().as_ptr());
     }
+
+    /// Starts loading what the buffer says of the frame and of itself, to be written. Another core had
+    /// it last: here it is read to find the frame and to give it back, then written when it is used again.
+    #[inline]
+    pub fn prefetch_head(&self) {
+        let head: *const u8 = self.0.as_ptr().cast_const().cast();
+        prefetch_to_write(head);
+        prefetch_to_write(head.wrapping_add(CACHE_LINE));
+    }
+}
+
+/// Starts loading the cache line of `place` and takes it from all other cores. One that is loaded to be
+/// read stays with its last writer too, and the first write waits for that one a second time.
+#[inline(always)]
+fn prefetch_to_write(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no effect that a program can see, whatever the address; every processor
+    // with 64 bits takes the instruction, if only for no operation.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) place, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
 }
 
 impl Drop for Mbuf {

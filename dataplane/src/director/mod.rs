@@ -34,6 +34,7 @@ mod persistent;
 mod related;
 mod send;
 mod sip_out;
+mod sort;
 mod strays;
 mod tables;
 mod tell;
@@ -125,6 +126,8 @@ pub struct Director<P: Packet, L: Pool<Packet = P>> {
     icmp_limiter: IcmpLimiter,
     /// Whether plain packets take the short way.
     express: bool,
+    /// Whether many packets arrive that are other workers'.
+    is_mixed: bool,
 }
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
@@ -158,6 +161,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             path_mtus: PathMtus::new(),
             icmp_limiter,
             express: true,
+            is_mixed: false,
         }
     }
 
@@ -183,12 +187,14 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     ) {
         self.now = now;
         out.fragments_left = WINDOW;
+        let handed_in = if self.is_mixed { self.sort(window, handed_in, out) } else { handed_in };
         let mut lanes = Lanes::default();
         self.parse(window, &mut lanes);
         self.owner(window, &mut lanes, handed_in);
         self.lookup(&mut lanes, window.len());
         self.forward_all(window, &lanes, handed_in, out);
         self.conns.end_window();
+        self.is_mixed = self.is_mixed(out);
     }
 
     /// Stages 4 to 7 of one packet: find or schedule, track, forward, next hop.

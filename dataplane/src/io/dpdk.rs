@@ -50,6 +50,11 @@ impl Packet for Mbuf {
     fn prefetch(&self) {
         Mbuf::prefetch(self);
     }
+
+    #[inline]
+    fn prefetch_head(&self) {
+        Mbuf::prefetch_head(self);
+    }
 }
 
 impl Pool for Mempool {

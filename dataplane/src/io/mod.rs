@@ -31,6 +31,8 @@ pub trait Packet: Sized + Send {
     fn set_port(&mut self, port: PortId);
     /// Starts loading the first cache line of the frame.
     fn prefetch(&self) {}
+    /// Starts loading what its buffer says of the frame, which another core had last.
+    fn prefetch_head(&self) {}
 }
 
 /// Where packets that the data path makes itself come from.

@@ -1,6 +1,7 @@
 //! What services claim of the packets of one family: virtual addresses with their ports, marks, and
 //! which addresses are virtual at all.
 
+use super::vips::Vips;
 use super::{MarkRule, Service, ServiceKey};
 use crate::address::Address;
 use crate::by_family::PerFamily;
@@ -27,7 +28,7 @@ pub struct Claims<A> {
     by_end: AHashMap<VirtualEnd<A>, usize>,
     /// In order of precedence.
     marks: Vec<Mark<A>>,
-    vips: AHashSet<A>,
+    vips: Vips<A>,
     /// Where fullnat's real servers answer to.
     locals: AHashSet<A>,
 }
@@ -72,7 +73,7 @@ impl<A: Address> Claims<A> {
             Mark::new(rule, service)
         });
         let lingering = lingering.iter().filter_map(|&vip| A::of(vip));
-        let vips = by_end.keys().map(|end| end.vip).chain(lingering).collect();
+        let vips = Vips::new(by_end.keys().map(|end| end.vip).chain(lingering));
         Claims { marks: marks.collect(), vips, by_end, locals: AHashSet::new() }
     }
 
@@ -104,13 +105,13 @@ impl<A: Address> Claims<A> {
 
     #[inline]
     pub fn is_vip(&self, addr: A) -> bool {
-        self.vips.contains(&addr) || self.marks.iter().any(|mark| mark.covers(addr))
+        self.vips.contains(addr) || self.marks.iter().any(|mark| mark.covers(addr))
     }
 
     #[inline]
     pub fn is_from_client(&self, key: &FlowKey<A>) -> bool {
         let marked = || self.marks.iter().any(|mark| mark.matches(key));
-        self.vips.contains(&key.dst) || marked() && !self.locals.contains(&key.dst)
+        self.vips.contains(key.dst) || marked() && !self.locals.contains(&key.dst)
     }
 }
 

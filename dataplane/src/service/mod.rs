@@ -8,6 +8,7 @@ pub mod persistence;
 mod real_services;
 mod table;
 mod thresholds;
+mod vips;
 
 pub use crate::proto::Timeouts;
 pub use fullnat::{ClientAddress, Fullnat};

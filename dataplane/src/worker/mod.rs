@@ -153,7 +153,10 @@ impl<Q: Queue, L: Pool<Packet = Q::Packet>> Worker<Q, L> {
         // must not keep it from its own queues.
         let room = self.wiring.window.div_ceil(2);
         let taken = self.wiring.hand_over.receive(room, |handed| match handed {
-            Handed::Flow(packet) => window.push(packet),
+            Handed::Flow(packet) => {
+                packet.prefetch_head();
+                window.push(packet);
+            }
             Handed::Finished(packet) => finished.push(packet),
             Handed::Linuxs(packet) => linuxs.push(packet),
         });

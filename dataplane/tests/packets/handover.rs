@@ -1,7 +1,8 @@
 //! Several workers: whose flow it is, what crosses between them, and how often, exactly.
 
 use crate::rig::*;
-use dataplane::limits::HAND_OVER_RING;
+use dataplane::ids::PortId;
+use dataplane::limits::{HAND_OVER_RING, WINDOW};
 use dataplane::owner;
 use dataplane::service::ForwardingMethod::{Gatewaying, Masq};
 use dataplane::testing::Frame;
@@ -158,4 +159,53 @@ fn what_is_under_way_to_a_worker_that_stops_is_dropped_and_counted() {
     assert_eq!((tallies[0].handed_out, tallies[1].handed_in, tallies[1].from_twin), (1, 1, 1));
     assert_eq!(tallies[1].dropped[DropReason::Stopping.index()], 2);
     assert!(tallies.iter().all(|tally| tally.is_conserved()), "{tallies:?}");
+}
+
+/// Windows of four are never sorted, full ones are once they hold many packets of other workers.
+#[test]
+fn a_sorted_window_changes_nothing_and_no_flow_is_out_of_order() {
+    const ROUNDS: u32 = 21;
+    let ports = 4000..4000 + 2 * FLOWS;
+    let run = |window: usize| {
+        let mut rig = Rig::with(|config| {
+            config.workers = 3;
+            config.queues = vec![1; 2];
+            config.buffers = 10_000;
+            config.window = window;
+        });
+        rig.add(tcp(VIP, 80), Masq, 1);
+        rig.publish();
+        for round in 0..ROUNDS {
+            for port in ports.clone() {
+                let frame = to_vip(port, if round == 0 { SYN } else { ACK }).seq(round);
+                let is_plain = (u32::from(port) + round) % 40 != 0;
+                let frame = if is_plain { frame } else { frame.ip_options(&[1; 4]) };
+                rig.machine.feed(C, 0, &frame.build());
+            }
+            if round % 3 == 2 {
+                rig.machine.settle(rig.now);
+            }
+        }
+        rig.machine.check();
+        (rig.machine.take_sent(), rig.machine.totals())
+    };
+    let [(unsorted, before), (sorted, after)] = [4, WINDOW].map(run);
+    assert_eq!((after.received, after.sent), (u64::from(ROUNDS) * 60, u64::from(ROUNDS) * 60));
+    assert_eq!(after, before);
+    for port in ports {
+        let of_flow = |sent: &[(PortId, Vec<u8>)]| -> Vec<Vec<u8>> {
+            let has_port = |frame: &[u8]| {
+                let at = 14 + 4 * usize::from(frame[14] & 0xf);
+                frame[at..at + 2] == port.to_be_bytes()
+            };
+            sent.iter()
+                .filter(|(_, frame)| has_port(frame))
+                .map(|(_, frame)| frame.clone())
+                .collect()
+        };
+        let frames = of_flow(&sorted);
+        assert_eq!(frames, of_flow(&unsorted), "port {port}");
+        let seq = |frame: &Vec<u8>| frame[14 + 4 * usize::from(frame[14] & 0xf) + 7];
+        assert!(frames.iter().map(seq).eq(0..ROUNDS as u8), "port {port}");
+    }
 }
