@@ -5,22 +5,45 @@ use super::{Director, FlowFamily, Outbox, Tables, ftp};
 use crate::conn::{ConnFlags, ConnId, Ended, InsertError, NewConn};
 use crate::flow::{port, protocol};
 use crate::forward::masq;
+use crate::forward::tunnel::Encap;
+use crate::ids::{DestId, NextHopId};
 use crate::io::{Packet, Pool};
 use crate::parse::Headers;
-use crate::proto::{self, Opening, tcp::state};
+use crate::proto::{self, Opening, Side, tcp::state};
 use crate::punt;
 use crate::sched::Asked;
 use crate::service::{Dest, ForwardingMethod, ServiceKey};
 use crate::template::TemplateId;
 use crate::verdict::{DropReason, PuntClass, Verdict};
+use std::net::IpAddr;
 
 /// What a conn is to be made to. It counts for the destination, and is a child of the template.
+/// What it needs of the destination is copied: to hold on to its [`Dest`] would be two locked
+/// instructions a conn.
+#[derive(Clone, Copy)]
 pub(super) struct Chosen {
-    pub dest: Dest,
+    pub dest: DestId,
+    pub rip: IpAddr,
     /// The port there.
     pub rport: u16,
+    pub method: ForwardingMethod,
+    pub encap: Encap,
+    pub next_hop: NextHopId,
     /// What made the choice, in a persistent service.
     pub template: Option<TemplateId>,
+}
+
+impl Chosen {
+    /// A destination and one of its ports.
+    pub fn new(dest: &Dest, rport: u16, template: Option<TemplateId>) -> Chosen {
+        let &Dest { id, rip, method, encap, next_hop, .. } = dest;
+        Chosen { dest: id, rip, rport, method, encap, next_hop, template }
+    }
+
+    /// Whether it can be reached from the client's family: a tunnel leads anywhere.
+    pub fn is_reachable<A: FlowFamily>(&self) -> bool {
+        self.method == ForwardingMethod::Ipip || A::of(self.rip).is_some()
+    }
 }
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
@@ -71,7 +94,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             }
             Err(reason) => return Verdict::Drop(reason),
         };
-        if !is_reachable::<A>(&chosen.dest) {
+        if !chosen.is_reachable::<A>() {
             self.give_back(&chosen);
             return Verdict::Drop(DropReason::NoDestination);
         }
@@ -111,9 +134,9 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         match self.insert(new) {
             Ok(id) => {
                 self.link_template(id, chosen.template);
-                self.accounts.conn_begins(chosen.dest.id);
+                self.accounts.conn_begins(chosen.dest);
                 self.accounts.local_begins(new.flags, new.lip_index);
-                self.tables.load_changed(chosen.dest.id);
+                self.tables.load_changed(chosen.dest);
                 Ok(id)
             }
             Err(error) => {
@@ -151,7 +174,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// A conn is not made after all, or ended with its first packet.
     pub(super) fn give_back(&self, chosen: &Chosen) {
-        chosen.dest.conn_removed();
+        self.accounts.place_is_free(chosen.dest, &self.tables.services);
         if let Some(template) = chosen.template {
             self.leave_template(template);
         }
@@ -175,47 +198,55 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             return Err(DropReason::NoDestination);
         }
         let asked = Asked::new(&headers.key, self.now);
-        let dest = self.schedule(index, &asked).ok_or(DropReason::NoDestination)?;
+        let place = self.schedule(index, &asked).ok_or(DropReason::NoDestination)?;
+        let dest = &self.tables.services.service(index).dests[place];
         let rport = if dest.rport == 0 { headers.key.dport } else { dest.rport };
-        Ok(Chosen { dest, rport, template: None })
+        Ok(Chosen::new(dest, rport, None))
     }
 
     /// Asks the service's scheduler, and the destination it names, which may just have filled up:
-    /// then it is overloaded and the scheduler is asked again.
-    pub(super) fn schedule(&mut self, index: usize, asked: &Asked) -> Option<Dest> {
+    /// then it is overloaded and the scheduler is asked again. Its place in the service's list; it
+    /// counts the conn.
+    pub(super) fn schedule(&mut self, index: usize, asked: &Asked) -> Option<usize> {
         let Tables { services, schedulers, .. } = &mut self.tables;
         let service = services.service(index);
         for _ in 0..=service.dests.len() {
-            let dest = &service.dests[schedulers.schedule(service, asked, &self.accounts)?];
-            if dest.take_conn() {
-                return Some(dest.clone());
+            let place = schedulers.schedule(service, asked, &self.accounts)?;
+            if service.dests[place].take_conn() {
+                return Some(place);
             }
         }
         None
     }
 
+    /// The conn that a client's first packet makes. Its timeout is already that of the state which the
+    /// packet leads to, so that the wheel looks at it in time.
     pub(super) fn new_conn<A: FlowFamily>(
         &self,
         headers: &Headers<A>,
         chosen: &Chosen,
     ) -> NewConn<A> {
         let key = headers.key;
-        let &Chosen { ref dest, rport, .. } = chosen;
+        let &Chosen { dest, rip, rport, method, encap, next_hop, .. } = chosen;
         // Across families only tunnels go, which rewrite nothing.
-        let rip = A::of(dest.rip).unwrap_or(key.dst);
-        let (l3_delta, l4_delta) = masq::deltas(key.dst, key.dport, rip, rport);
-        let (lport, lip_index) = dest.encap.to_bits();
+        let target = A::of(rip).unwrap_or(key.dst);
+        let (l3_delta, l4_delta) = masq::deltas(key.dst, key.dport, target, rport);
+        let (lport, lip_index) = encap.to_bits();
+        let flags = flags_of(method) | ftp::helped(&key, method);
+        let settings = &self.tables.services.settings;
+        let side = if flags.has_replies() { Side::Input } else { Side::InputOnly };
+        let first = proto::next(key.proto, state::NONE, side, headers.event, settings.secure_tcp);
         NewConn {
             key,
-            rip: dest.rip,
+            rip,
             rport,
             lport,
             lip_index,
-            flags: flags_of(dest) | ftp::helped(&key, dest.method),
+            flags,
             state: state::NONE,
-            dest: dest.id,
-            timeout: self.tables.services.settings.timeouts.timeout(key.proto, state::NONE),
-            next_hop: dest.next_hop,
+            dest,
+            timeout: settings.timeouts.timeout(key.proto, first),
+            next_hop,
             l3_delta,
             l4_delta,
         }
@@ -223,8 +254,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 }
 
 /// What conns and templates of a destination are marked with.
-pub(super) fn flags_of(dest: &Dest) -> ConnFlags {
-    let mut flags = ConnFlags::of_method(dest.method);
+pub(super) fn flags_of(method: ForwardingMethod) -> ConnFlags {
+    let mut flags = ConnFlags::of_method(method);
     flags.set(ConnFlags::NOOUTPUT, !flags.has_replies());
     flags
 }
@@ -234,9 +265,4 @@ pub(super) fn flags_of(dest: &Dest) -> ConnFlags {
 pub(super) fn is_beside_ftp(service: ServiceKey, dport: u16) -> bool {
     let of_ftp = matches!(service, ServiceKey::Address { vport: port::FTP, .. });
     of_ftp && dport != port::FTP
-}
-
-/// Whether the destination can be reached from the client's family: a tunnel leads anywhere.
-pub(super) fn is_reachable<A: FlowFamily>(dest: &Dest) -> bool {
-    dest.method == ForwardingMethod::Ipip || A::of(dest.rip).is_some()
 }

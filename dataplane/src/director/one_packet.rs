@@ -22,11 +22,11 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         chosen: &Chosen,
         out: &mut Outbox<P>,
     ) -> Verdict {
-        let counters = self.accounts.counters().dest(chosen.dest.id);
+        let counters = self.accounts.counters().dest(chosen.dest);
         counters.conn_passes();
         counters.inbound(flow.counted_len());
         self.give_back(chosen);
-        self.fragments.one_packet = Some(chosen.dest.id);
+        self.fragments.one_packet = Some(chosen.dest);
         self.forward(packet, flow, &Way::of_new(new), out)
     }
 
@@ -39,14 +39,14 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         refused: Option<DropReason>,
         out: &mut Outbox<P>,
     ) -> Verdict {
-        let Some(dest) = self.tables.services.dest(dest).cloned() else {
+        let Some(dest) = self.tables.services.dest(dest) else {
             return Verdict::Drop(DropReason::DestinationRemoved);
         };
-        self.count_later(dest.id, Direction::Inbound, &flow.headers);
+        let chosen = Chosen::new(dest, dest.rport, None);
+        self.count_later(chosen.dest, Direction::Inbound, &flow.headers);
         if let Some(reason) = refused {
             return Verdict::Drop(reason);
         }
-        let chosen = Chosen { rport: dest.rport, dest, template: None };
         let way = Way::of_new(&self.new_conn(&flow.headers, &chosen));
         self.forward(packet, flow, &way, out)
     }

@@ -20,9 +20,6 @@ use crate::template::{
 use crate::verdict::DropReason;
 use crate::wire::udp;
 
-/// A destination whose conn is counted, and the template that the conn is a child of.
-type Bound = (Dest, TemplateId);
-
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     /// The destination of a new conn of a persistent service: the one of its template, else one
     /// that the scheduler chooses for a template to be.
@@ -44,16 +41,15 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         };
         let by =
             template_key(takes, &arrival(key), persistence, data).ok_or(DropReason::NoCallId)?;
-        let (dest, template) = match self.join(&by)? {
-            Some(bound) => bound,
+        let chosen = match self.join(&by)? {
+            Some(chosen) => chosen,
             None => self.make_template(index, &by, takes, persistence.timeout, key)?,
         };
-        let rport = child_port(takes, key.dport, dest.rport);
-        Ok(Chosen { dest, rport, template: Some(template) })
+        Ok(Chosen { rport: child_port(takes, key.dport, chosen.rport), ..chosen })
     }
 
     /// The client's template, if it has one that holds.
-    fn join(&self, by: &TemplateKey<'_>) -> Result<Option<Bound>, DropReason> {
+    fn join(&self, by: &TemplateKey<'_>) -> Result<Option<Chosen>, DropReason> {
         let services = &self.tables.services;
         let holds = |template: &Template| {
             let weight = services.dest(template.dest).map(|dest| dest.weight);
@@ -68,13 +64,13 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
     /// Counts a conn for the destination of its template, whatever the destination's thresholds. A
     /// template that another worker has just made may name one that is not known here yet.
-    fn bind(&self, template: &Template) -> Result<Bound, DropReason> {
+    fn bind(&self, template: &Template) -> Result<Chosen, DropReason> {
         let Some(dest) = self.tables.services.dest(template.dest) else {
             self.leave_template(template.id);
             return Err(DropReason::TemplateBusy);
         };
         dest.conn_added();
-        Ok((dest.clone(), template.id))
+        Ok(Chosen::new(dest, dest.rport, Some(template.id)))
     }
 
     fn make_template<A: FlowFamily>(
@@ -84,12 +80,15 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         takes: Takes,
         timeout: u32,
         key: &FlowKey<A>,
-    ) -> Result<Bound, DropReason> {
+    ) -> Result<Chosen, DropReason> {
         let asked = Asked::new(key, self.now);
-        let dest = self.schedule(index, &asked).ok_or(DropReason::NoDestination)?;
-        let new = new_template(&dest, template_port(takes, key.dport, dest.rport), timeout);
+        let place = self.schedule(index, &asked).ok_or(DropReason::NoDestination)?;
+        let dest = &self.tables.services.service(index).dests[place];
+        let new = new_template(dest, template_port(takes, key.dport, dest.rport), timeout);
         match self.accounts.templates().create(by, &new, self.now) {
-            Ok(template) if template.dest == dest.id => Ok((dest, template.id)),
+            Ok(template) if template.dest == dest.id => {
+                Ok(Chosen::new(dest, dest.rport, Some(template.id)))
+            }
             Ok(template) => {
                 dest.conn_removed();
                 self.bind(&template)
@@ -133,7 +132,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
 
 /// A template that leads to this port of a destination.
 pub(super) fn new_template(dest: &Dest, port: u16, timeout: u32) -> NewTemplate {
-    NewTemplate { dest: dest.id, addr: dest.rip, port, flags: flags_of(dest), timeout }
+    NewTemplate { dest: dest.id, addr: dest.rip, port, flags: flags_of(dest.method), timeout }
 }
 
 /// Why a packet is dropped that there is to be a template for.

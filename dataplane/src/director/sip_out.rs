@@ -125,7 +125,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     ) -> Verdict {
         let Call { index, dest, key, hop } = call;
         dest.conn_added();
-        let chosen = Chosen { dest, rport: flow.headers.key.sport, template };
+        let chosen = Chosen::new(&dest, flow.headers.key.sport, template);
         let new = self.new_conn(&Headers { key, ..flow.headers }, &chosen);
         if self.tables.services.service(index).one_packet {
             return self.one_packet_out(packet, flow, (&new, &chosen, &hop), out);
@@ -153,7 +153,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         (new, chosen, hop): (&NewConn<A>, &Chosen, &NextHop),
         out: &mut Outbox<P>,
     ) -> Verdict {
-        let counters = self.accounts.counters().dest(chosen.dest.id);
+        let counters = self.accounts.counters().dest(chosen.dest);
         counters.conn_passes();
         counters.outbound(flow.counted_len());
         if let Some(template) = chosen.template {

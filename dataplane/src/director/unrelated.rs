@@ -5,7 +5,7 @@
 //! are not asked for. It is no packet of the flow, so the conn stays as it was made until a packet of
 //! the client comes.
 
-use super::new_conn::{is_beside_ftp, is_reachable};
+use super::new_conn::is_beside_ftp;
 use super::{Director, FlowFamily, Outbox};
 use crate::conn::{ConnId, NewConn};
 use crate::flow::{Direction, port, protocol};
@@ -66,7 +66,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         headers: &Headers<A>,
     ) -> Result<ConnId, DropReason> {
         let chosen = self.choose(index, packet, headers)?;
-        if !is_reachable::<A>(&chosen.dest) {
+        if !chosen.is_reachable::<A>() {
             self.give_back(&chosen);
             return Err(DropReason::NoDestination);
         }
