@@ -252,6 +252,19 @@ impl Conn {
         }
     }
 
+    /// Of a free entry: which comes after it, plus one; 0 for none. Not [`Conn::link`], since the
+    /// wheel may still know it.
+    #[inline]
+    pub(super) fn next_free(&self) -> u32 {
+        self.sync_end
+    }
+
+    /// Names the free entry behind this free one.
+    #[inline]
+    pub(super) fn set_next_free(&mut self, next: u32) {
+        self.sync_end = next;
+    }
+
     /// Whether client and virtual address are IPv6.
     #[inline]
     pub fn is_v6(&self) -> bool {

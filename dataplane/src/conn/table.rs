@@ -7,7 +7,7 @@ pub use insert::EVICTION_PROBES;
 
 use super::entry::{Conn, ConnFlags};
 use super::family::{ConnFamily, Lines, LinesOf};
-use super::free::FreeRing;
+use super::free::FreeQueue;
 use super::hash::KeyHash;
 use super::index::{Index, Reference};
 use super::keys::{Hashes, Keys};
@@ -35,7 +35,7 @@ pub struct ConnTable {
     index: Index,
     staged: Staged,
     side: SideTable,
-    free: FreeRing,
+    free: FreeQueue,
     wheel: Wheel,
     locals: Locals,
     secret: [u64; 2],
@@ -56,7 +56,7 @@ impl ConnTable {
         let header = Header::new(config.capacity, config.side_capacity, config.secret);
         let parts = Region::new(header, config.huge_pages)?.into_parts()?;
         let mut table = ConnTable::over(parts, |_, _| false);
-        (0..table.entries.len() as u32).for_each(|entry| table.free.give(entry));
+        (0..table.entries.len() as u32).for_each(|entry| table.free.give(table.entries, entry));
         table.free.end_window();
         Ok(table)
     }
@@ -68,7 +68,7 @@ impl ConnTable {
             index: Index::new(parts.buckets),
             staged: Staged::new(),
             side: SideTable::new(parts.side, side_in_use),
-            free: FreeRing::new(parts.entries.len()),
+            free: FreeQueue::new(),
             wheel: Wheel::new(),
             locals: parts.locals,
             header: parts.header,
@@ -226,10 +226,10 @@ impl ConnTable {
             self.side.free(record);
             side
         });
-        self.free.give(id.0);
+        self.free.give(self.entries, id.0);
         if let Some(second) = conn.second_entry() {
             self.entries[second as usize].flags.remove(ConnFlags::SECOND_LINE);
-            self.free.give(second);
+            self.free.give(self.entries, second);
         }
         self.live -= 1;
         self.taken -= conn.entries_taken();

@@ -108,8 +108,8 @@ impl ConnTable {
         if second.is_some() && self.free.peek(1).is_none() || !self.index.insert(inbound, place) {
             return Err(InsertError::Full);
         }
-        self.free.take();
-        if let (Some(line), Some(at)) = (second, second.and_then(|_| self.free.take())) {
+        self.free.take(self.entries);
+        if let (Some(line), Some(at)) = (second, second.and_then(|_| self.free.take(self.entries))) {
             self.store(at, bytemuck::cast(line.of(entry)));
             conn.set_second_entry(at);
         }
@@ -227,6 +227,6 @@ impl ConnTable {
     /// Clears an entry of an adopted region and makes it free.
     pub(in super::super) fn discard(&mut self, id: ConnId) {
         self.entries[id.index()] = Conn::zeroed();
-        self.free.give(id.0);
+        self.free.give(self.entries, id.0);
     }
 }
