@@ -15,8 +15,9 @@ use wide::{CmpEq, i32x8};
 /// Slots of a bucket: tags and references fill one cache line.
 pub(super) const SLOTS: usize = 8;
 
-/// Share of slots in use when the table is full of masq conns, which have two slots each.
-const LOAD_PERCENT: usize = 60;
+/// Share of slots in use when the table is full of masq conns, which have two slots each. Measured with
+/// a million conns in a full table, a windowed look-up: 15 ns at 60 %, 19 at 75, 21 at 80, 23 at 85.
+const LOAD_PERCENT: usize = 75;
 
 /// Buckets beyond that load, so that tables of a few conns have room for bad luck too.
 const SPARE_BUCKETS: usize = 8;

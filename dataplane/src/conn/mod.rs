@@ -117,7 +117,7 @@ pub struct Listed {
 /// Shape of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct TableConfig {
-    /// Conns at once, those of IPv6 counted twice. About 98 bytes of memory each.
+    /// Conns at once, those of IPv6 counted twice. 86 bytes of memory each.
     pub capacity: usize,
     /// Side records, 64 bytes each.
     pub side_capacity: usize,

@@ -109,7 +109,8 @@ impl ConnTable {
             return Err(InsertError::Full);
         }
         self.free.take(self.entries);
-        if let (Some(line), Some(at)) = (second, second.and_then(|_| self.free.take(self.entries))) {
+        if let (Some(line), Some(at)) = (second, second.and_then(|_| self.free.take(self.entries)))
+        {
             self.store(at, bytemuck::cast(line.of(entry)));
             conn.set_second_entry(at);
         }
