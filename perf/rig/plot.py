@@ -13,9 +13,10 @@ COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8
 DPVS = {1e3: 133.0, 1e5: 762.0, 1e6: 1005.0}
 
 
-def over_flows(results, title):
-    """The picture of all results that have a floor."""
+def over_flows(results):
+    """The picture of all results, as kept, that have a floor."""
     lines = _lines(results)
+    title = f"{results[0]['machine']}; commit {', '.join(sorted({one['commit'] for one in results}))}"
     values = [value for line in lines.values() for value in line.values()]
     axes = _Axes(2 if min(values) < 5 else 5, 2000)
     parts = [
@@ -41,13 +42,13 @@ def _lines(results):
     """Points by series."""
     lines = {"DPVS NAT TCP (measured)": DPVS}
     for result in results:
-        name = re.fullmatch(r"(.+)-(\w+)", result.case)
+        name = re.fullmatch(r"(.+)-(\w+)", result["case"])
         flows = name and SIZES.get(name[2])
-        if flows and result.median("floor") is not None:
-            lines.setdefault(name[1], {})[flows] = result.median("ours")
-            floor = "floor (synthetic receive)" if result.case.startswith("synthetic") else "floor (testpmd macswap)"
+        if flows and "floor_ns" in result:
+            lines.setdefault(name[1], {})[flows] = result["ours_ns"]
+            floor = "floor (synthetic receive)" if name[1] == "synthetic" else "floor (testpmd macswap)"
             if "6" not in name[1]:
-                lines.setdefault(floor, {}).setdefault(flows, result.median("floor"))
+                lines.setdefault(floor, {}).setdefault(flows, result["floor_ns"])
     return lines
 
 

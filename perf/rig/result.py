@@ -20,6 +20,8 @@ class Result:
     at_least: bool = False
     rounds: list = field(default_factory=list)
     extra: str = ""
+    # What DPVS's authors publish of one worker, and of what.
+    published: str = ""
 
     def median(self, name):
         """The middle of the rounds, or None if they have no such value."""
@@ -70,7 +72,7 @@ class Result:
         shown |= {name: value for name, value in medians.items() if value is not None}
         if self.median("floor") is not None:
             shown["added_ns"] = round(self.median("ours") - self.median("floor"), 3)
-        shown |= {"must": self.must, "aim": self.aim, "dpvs": self.dpvs, "verdict": self.verdict}
+        shown |= {"must": self.must, "aim": self.aim, "dpvs": self.dpvs, "published": self.published, "verdict": self.verdict}
         return shown | {"quiet": f"{self.quiet}/{len(self.rounds)}", "rounds": self.rounds, "extra": self.extra}
 
 
@@ -78,4 +80,4 @@ def of_case(case):
     """An empty result of a case over the capture device."""
     dpvs = f"{case.dpvs[0]} ns ({case.dpvs[1]} x)" if case.dpvs else ""
     unit = "x IPv4" if case.beside else "x floor"
-    return Result(case.name, case.what, unit, case.must, case.aim, dpvs)
+    return Result(case.name, case.what, unit, case.must, case.aim, dpvs, published=case.published)

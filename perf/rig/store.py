@@ -19,10 +19,21 @@ def next_id(commit):
     return next(name for name in (f"{commit}-{number}" for number in range(1, 10_000)) if name not in taken)
 
 
-def keep(results, run, commit):
-    """Writes the lines and the plot; returns the paths."""
+def keep(result, run, commit):
+    """Adds a line to the run's: what is known stays, also of a run that does not end."""
     RESULTS.mkdir(exist_ok=True)
+    with open(RESULTS / f"{run}.jsonl", "a", encoding="utf-8") as lines:
+        lines.write(line(result, run, commit) + "\n")
+
+
+def keep_plot(run):
+    """Writes the plot of a run's lines beside them; returns its path."""
     lines, picture = RESULTS / f"{run}.jsonl", RESULTS / f"{run}.svg"
-    lines.write_text("".join(line(result, run, commit) + "\n" for result in results), encoding="utf-8")
-    picture.write_text(plot.over_flows(results, f"{machine.description()}; commit {commit}"), encoding="utf-8")
-    return lines, picture
+    picture.write_text(plot.over_flows(read([lines])), encoding="utf-8")
+    return picture
+
+
+def read(paths):
+    """The kept lines of some files. Where they measured the same case, the later file has it."""
+    lines = [json.loads(text) for path in paths for text in Path(path).read_text(encoding="utf-8").splitlines()]
+    return list({one["case"]: one for one in lines}.values())
