@@ -135,12 +135,14 @@ impl Template {
         let pair = |high: u16, low: u16| u32::from(high) << 16 | u32::from(low);
         let (tos, life) =
             (u16::from_be_bytes([0x45, self.tos]), u16::from_be_bytes([self.ttl, self.proto]));
-        let words = [pair(tos, self.total_len), pair(self.id, self.fragment), pair(life, 0)];
+        let (first, second, third) =
+            (pair(tos, self.total_len), pair(self.id, self.fragment), pair(life, 0));
         // Summed before they are written: what was just written in parts is slow to read back.
-        let sum: u64 = words.into_iter().chain([self.src, self.dst]).map(u64::from).sum();
-        put32(header, 0, words[0]);
-        put32(header, ID, words[1]);
-        put32(header, TTL, words[2] | u32::from(!checksum::fold(sum)));
+        let sum = u64::from(first) + u64::from(second) + u64::from(third);
+        let check = !checksum::fold(sum + u64::from(self.src) + u64::from(self.dst));
+        put32(header, 0, first);
+        put32(header, ID, second);
+        put32(header, TTL, third | u32::from(check));
         put32(header, SRC, self.src);
         put32(header, DST, self.dst);
     }
