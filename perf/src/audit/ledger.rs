@@ -93,6 +93,11 @@ impl Ledger {
         sent
     }
 
+    /// Whether all that was sent has come, or is given up.
+    pub fn is_empty(&self) -> bool {
+        self.under_way.iter().all(|sent| sent.number == 0)
+    }
+
     /// It was not sent after all.
     pub fn take_back(&mut self, sent: &Sent) {
         self.under_way[sent.number as usize % REMEMBERED] = Sent::default();

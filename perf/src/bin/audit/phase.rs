@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 /// Frames under way at once: less than a link's ring holds, so that nothing is lost on it.
 const UNDER_WAY: usize = 2048;
 const BURST: usize = 32;
-/// After so long without a frame nothing is under way any more.
+/// After so long without a frame others are sent, whatever is under way.
 const SETTLED: Duration = Duration::from_millis(100);
+/// After so long without a frame, at the end, nothing more comes: the worker may have to wait for its core.
+const DRAINED: Duration = Duration::from_millis(400);
 /// Wrong frames that are shown.
 const SHOWN: usize = 8;
 /// One right frame of so many has a fault made in a copy of it.
@@ -112,7 +114,7 @@ impl Auditor {
                 if links.send() == 0 && under_way + BURST <= UNDER_WAY {
                     under_way += self.send(links, &mut done);
                 }
-            } else if links.send() == 0 && (under_way == 0 || now - last > SETTLED) {
+            } else if links.send() == 0 && (self.ledger.is_empty() || now - last > DRAINED) {
                 break;
             }
         }
