@@ -219,8 +219,8 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         None
     }
 
-    /// The conn that a client's first packet makes. Its timeout is already that of the state which the
-    /// packet leads to, so that the wheel looks at it in time.
+    /// The conn that a client's first packet makes. Until that is tracked its timeout is what the wheel
+    /// goes by: of the state which the packet leads to, if that is over before state NONE would be.
     pub(super) fn new_conn<A: FlowFamily>(
         &self,
         headers: &Headers<A>,
@@ -235,6 +235,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         let flags = flags_of(method) | ftp::helped(&key, method);
         let settings = &self.tables.services.settings;
         let side = if flags.has_replies() { Side::Input } else { Side::InputOnly };
+        let timeout = |state| settings.timeouts.timeout(key.proto, state);
         let first = proto::next(key.proto, state::NONE, side, headers.event, settings.secure_tcp);
         NewConn {
             key,
@@ -245,7 +246,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
             flags,
             state: state::NONE,
             dest,
-            timeout: settings.timeouts.timeout(key.proto, first),
+            timeout: timeout(state::NONE).min(timeout(first)),
             next_hop,
             l3_delta,
             l4_delta,
