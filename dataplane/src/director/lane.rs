@@ -4,6 +4,7 @@ use super::FlowFamily;
 use super::fragments::AnyFragment;
 use crate::address::Family;
 use crate::conn::{Candidate, ConnFamily, ConnTable, KeyHash};
+use crate::flow::FlowKey;
 use crate::ids::InterfaceId;
 use crate::interface::Interfaces;
 use crate::io::Packet;
@@ -131,20 +132,21 @@ enum Meaning<A> {
     Tunnel(IcmpHeaders<A>, Tunnelled),
 }
 
-/// The hash of a flow's key, for nearly all packets: plain ones for the interface alone.
+/// Flow and hash of nearly all packets: plain ones for the interface alone.
 #[inline(always)]
-pub(super) fn plain_hash<A: FlowFamily, P: Packet>(
+pub(super) fn plain_flow<A: FlowFamily, P: Packet>(
     packet: &P,
     interfaces: &Interfaces,
     conns: &ConnTable,
-) -> Option<KeyHash> {
+) -> Option<(FlowKey<A>, KeyHash)> {
     let frame = packet.bytes();
     let head = A::head(frame)?;
     if !A::is_plain(head, frame.len()) {
         return None;
     }
     interfaces.addressed(packet.port(), frame.first_chunk()?)?;
-    Some(conns.hash(&A::key(head)))
+    let key = A::key(head);
+    Some((key, conns.hash(&key)))
 }
 
 /// Parses any packet and decides what is nobody's flow.

@@ -189,7 +189,7 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
         out.fragments_left = WINDOW;
         let handed_in = if self.is_mixed { self.sort(window, handed_in, out) } else { handed_in };
         let mut lanes = Lanes::default();
-        self.parse(window, &mut lanes);
+        self.parse(window, &mut lanes, handed_in);
         self.owner(window, &mut lanes, handed_in);
         self.lookup(&mut lanes, window.len());
         self.forward_all(window, &lanes, handed_in, out);

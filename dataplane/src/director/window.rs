@@ -4,6 +4,7 @@
 use super::lane::{self, Aside, Fate, Flow, Kind, Lanes, Other, Shape};
 use super::{Director, FlowFamily, Outbox};
 use crate::conn::{Candidate, KeyHash};
+use crate::flow::FlowKey;
 use crate::ids::{InterfaceId, PortId, WorkerId};
 use crate::io::{Packet, Pool};
 use crate::limits::WINDOW;
@@ -11,25 +12,37 @@ use crate::verdict::{DropReason, Verdict};
 use arrayvec::ArrayVec;
 
 impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
-    /// Stage 1: what each packet is; the bucket of a plain one's flow is on its way, and frames that are
-    /// nobody's flow are decided.
+    /// Stage 1: what each packet is; the bucket of a plain one's flow is on its way, and those of other
+    /// workers' flows and frames that are nobody's flow are decided.
+    pub(super) fn parse(&self, window: &[P], into: &mut Lanes, handed_in: usize) {
+        let tables = &self.tables;
+        window.iter().for_each(Packet::prefetch);
+        // Without services there is nothing to be handed over for.
+        if tables.slot_map.workers() == 1 || tables.services.services().is_empty() {
+            self.parse_as::<true>(window, into, handed_in);
+        } else {
+            self.parse_as::<false>(window, into, handed_in);
+        }
+    }
+
+    /// The same; `ALONE` if all flows are this worker's, whose keys are then forgotten once they are hashed.
     #[inline(never)]
-    pub(super) fn parse(&self, window: &[P], into: &mut Lanes) {
+    fn parse_as<const ALONE: bool>(&self, window: &[P], into: &mut Lanes, handed_in: usize) {
         let Lanes { kinds, hashes, others, asides, .. } = into;
         let (interfaces, conns) = (&*self.interfaces, &self.conns);
-        window.iter().for_each(Packet::prefetch);
-        for (((packet, kind), hash), other) in window.iter().zip(kinds).zip(hashes).zip(others) {
+        let rows = window.iter().zip(kinds).zip(hashes).zip(others);
+        for (place, (((packet, kind), hash), other)) in rows.enumerate() {
             let plain = match self.express {
-                true => lane::plain_hash::<u32, P>(packet, interfaces, conns),
+                true => lane::plain_flow::<u32, P>(packet, interfaces, conns),
                 false => None,
             };
-            match plain {
-                Some(plain) => {
-                    conns.prefetch(plain);
-                    (*kind, *hash) = (Kind::PlainV4, plain);
+            let ours = ALONE || place < handed_in;
+            (*kind, *hash) = match plain {
+                Some((key, hash)) => {
+                    (self.plain_kind(&key, hash, ours, Kind::PlainV4, other), hash)
                 }
-                None => (*kind, *hash) = self.parse_other(packet, other, asides),
-            }
+                None => self.parse_other(packet, ours, other, asides),
+            };
         }
     }
 
@@ -37,53 +50,61 @@ impl<P: Packet, L: Pool<Packet = P>> Director<P, L> {
     fn parse_other(
         &self,
         packet: &P,
+        ours: bool,
         other: &mut Other,
         asides: &mut ArrayVec<Aside, WINDOW>,
     ) -> (Kind, KeyHash) {
         let (interfaces, conns) = (&*self.interfaces, &self.conns);
         if self.express {
-            if let Some(hash) = lane::plain_hash::<u128, P>(packet, interfaces, conns) {
-                conns.prefetch(hash);
-                return (Kind::PlainV6, hash);
+            let plain = lane::plain_flow::<u128, P>(packet, interfaces, conns);
+            if let Some((key, hash)) = plain {
+                return (self.plain_kind(&key, hash, ours, Kind::PlainV6, other), hash);
             }
         }
         *other = lane::other(packet, interfaces, conns, asides);
         (Kind::Other, KeyHash::default())
     }
 
-    /// Stage 2: flows of other workers are decided; for the rest the bucket is on its way.
+    /// The kind of a plain packet: `kind` if its flow is this worker's, as it is for sure if it is `ours`.
+    #[inline(always)]
+    fn plain_kind<A: FlowFamily>(
+        &self,
+        key: &FlowKey<A>,
+        hash: KeyHash,
+        ours: bool,
+        kind: Kind,
+        other: &mut Other,
+    ) -> Kind {
+        if !ours {
+            let owner = self.tables.owner(key);
+            if owner != self.worker {
+                other.fate = Fate::Decided(Verdict::HandOver(owner));
+                return Kind::Other;
+            }
+        }
+        self.conns.prefetch(hash);
+        kind
+    }
+
+    /// Stage 2: whose the flows are that are not plain; the bucket of this worker's is on its way.
     #[inline(never)]
     pub(super) fn owner(&self, packets: &[P], window: &mut Lanes, handed_in: usize) {
         if self.tables.services.services().is_empty() {
             return lane::leave_to_linux(packets, &self.interfaces, window);
         }
-        let alone = self.tables.slot_map.workers() == 1;
-        if alone && window.asides.is_empty() {
+        let Lanes { kinds, others, asides, .. } = window;
+        if asides.is_empty() {
             return;
         }
-        let Lanes { kinds, others, asides, .. } = window;
-        for (place, ((packet, kind), other)) in packets.iter().zip(kinds).zip(others).enumerate() {
-            let handed_in = place < handed_in;
-            let owner = match (*kind, other.fate) {
-                (Kind::PlainV4 | Kind::PlainV6, _) if alone || handed_in => None,
-                (Kind::PlainV4, _) => self.other_owner_of_plain::<u32>(packet),
-                (Kind::PlainV6, _) => self.other_owner_of_plain::<u128>(packet),
-                (Kind::Other, Fate::Aside(at)) => {
-                    self.claim_aside(&mut asides[usize::from(at)], handed_in)
+        let rows = kinds[..packets.len()].iter().zip(others).enumerate();
+        for (place, (_, other)) in rows.filter(|(_, (kind, _))| **kind == Kind::Other) {
+            if let Fate::Aside(at) = other.fate {
+                let aside = &mut asides[usize::from(at)];
+                if let Some(owner) = self.claim_aside(aside, place < handed_in) {
+                    other.fate = Fate::Decided(Verdict::HandOver(owner));
                 }
-                (Kind::Other, Fate::Decided(_)) => None,
-            };
-            if let Some(owner) = owner {
-                (*kind, other.fate) = (Kind::Other, Fate::Decided(Verdict::HandOver(owner)));
             }
         }
-    }
-
-    /// The other worker that owns a plain packet's flow.
-    #[inline(always)]
-    fn other_owner_of_plain<A: FlowFamily>(&self, packet: &P) -> Option<WorkerId> {
-        let owner = self.tables.owner(&A::key(A::head(packet.bytes())?));
-        (owner != self.worker).then_some(owner)
     }
 
     /// The other worker that is to have an aside.

@@ -3,7 +3,7 @@
 //!
 //! Nothing here uses the data path's code. A frame is a function of its number and what it is about
 //! ([`Sent`]); what the appliance has to make of it is written anew, slowly and from scratch
-//! ([`expected`]), and compared byte by byte ([`check`]). Each frame carries its number at its end,
+//! ([`mod@expected`]), and compared byte by byte ([`mod@check`]). Each frame carries its number at its end,
 //! so that mixed, doubled and misdirected ones are known for what they are ([`Ledger`]).
 
 mod check;
