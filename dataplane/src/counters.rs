@@ -3,6 +3,10 @@
 //! A single writer needs no read-modify-write: a relaxed load and a relaxed store are two plain
 //! moves. The director gathers a window's packets in a [`Tally`] and adds it once.
 
+mod others;
+
+pub use others::{OthersLoad, aggregate};
+
 use crate::ids::DestId;
 use crate::limits::{MAX_DESTS, MAX_LOCALS};
 use crate::verdict::{DropReason, PuntClass};
@@ -373,80 +377,9 @@ fn shift(level: &AtomicU32, step: i32) {
     level.store(level.load(Relaxed).wrapping_add_signed(step), Relaxed);
 }
 
-/// What the other workers' conns add to a destination's load, as the aggregator last published it
-/// for one worker: total − this worker's part. Adding the worker's own part of this moment gives
-/// totals at most as old as the publication, exact for its own conns.
-#[derive(Debug)]
-pub struct OthersLoad {
-    dests: Box<[AtomicU64]>,
-    /// Raised by every publication that changed anything.
-    version: AtomicU64,
-}
-
-impl OthersLoad {
-    /// No load from others: right for a director of one worker.
-    pub fn new() -> Self {
-        OthersLoad {
-            dests: std::iter::repeat_with(AtomicU64::default).take(MAX_DESTS).collect(),
-            version: AtomicU64::new(0),
-        }
-    }
-
-    /// Active and inactive conns of the other workers.
-    #[inline]
-    pub fn get(&self, id: DestId) -> (u32, u32) {
-        let both = self.dests[id.index()].load(Relaxed);
-        ((both >> 32) as u32, both as u32)
-    }
-
-    /// Publishes them. Aggregator only.
-    pub fn set(&self, id: DestId, active: u32, inactive: u32) {
-        let both = u64::from(active) << 32 | u64::from(inactive);
-        let place = &self.dests[id.index()];
-        if place.load(Relaxed) != both {
-            place.store(both, Relaxed);
-            add(&self.version, 1);
-        }
-    }
-
-    /// A number that changes when any of them does: a scheduler that remembers loads compares it.
-    #[inline]
-    pub fn version(&self) -> u64 {
-        self.version.load(Relaxed)
-    }
-}
-
-impl Default for OthersLoad {
-    fn default() -> Self {
-        OthersLoad::new()
-    }
-}
-
-/// Publishes to every worker what the others carry, for the destinations in `ids`.
-pub fn aggregate(
-    ids: impl Iterator<Item = DestId>,
-    workers: &[std::sync::Arc<WorkerCounters>],
-    others: &[std::sync::Arc<OthersLoad>],
-) {
-    for id in ids {
-        let parts = workers.iter().map(|worker| worker.dest(id));
-        let active: u32 = parts.clone().map(DestCounters::active).sum();
-        let inactive: u32 = parts.map(DestCounters::inactive).sum();
-        for (worker, board) in workers.iter().zip(others) {
-            let own = worker.dest(id);
-            board.set(
-                id,
-                active.saturating_sub(own.active()),
-                inactive.saturating_sub(own.inactive()),
-            );
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[test]
     fn a_gathered_tally_reads_back_and_is_conserved() {
@@ -466,21 +399,5 @@ mod tests {
     #[test]
     fn a_lost_packet_breaks_conservation() {
         assert!(!Tally { received: 2, sent: 1, ..Tally::default() }.is_conserved());
-    }
-
-    #[test]
-    fn others_load_is_the_total_without_the_workers_own_part() {
-        let workers: Vec<_> = (0..3).map(|_| Arc::new(WorkerCounters::new())).collect();
-        let others: Vec<_> = (0..3).map(|_| Arc::new(OthersLoad::new())).collect();
-        let dest = DestId(7);
-        workers[0].dest(dest).conn_begins();
-        workers[1].dest(dest).conn_begins();
-        workers[1].dest(dest).conn_turns(true);
-
-        aggregate([dest].into_iter(), &workers, &others);
-
-        assert_eq!(others[0].get(dest), (1, 0));
-        assert_eq!(others[1].get(dest), (0, 1));
-        assert_eq!(others[2].get(dest), (1, 1));
     }
 }

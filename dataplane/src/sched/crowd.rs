@@ -4,7 +4,6 @@ use super::Loads;
 use super::changes::Changes;
 use super::least::{Least, Seat};
 use super::places::Places;
-use super::share::Rank;
 use super::wlc::Wlc;
 use crate::service::Dest;
 
@@ -47,14 +46,16 @@ impl Crowd {
         self.least.seats()
     }
 
-    /// wlc's choice among some places, no more than there are destinations; the first of them among
-    /// equals.
+    /// See [`Least::member_key`].
     #[inline]
-    pub fn least_of(&self, places: &[u32], dests: &[Dest], loads: &impl Loads) -> Option<usize> {
-        let clear = self.least.clear_least(places);
-        let rank = |&place: &u32| Rank::new::<Wlc>(place as usize, dests, loads);
-        let known = clear.filter(|&place| !dests[place].is_overloaded());
-        known.or_else(|| Rank::least(places.iter().map(rank)))
+    pub fn member_key(&self, place: usize, number: usize) -> u64 {
+        self.least.member_key(place, number)
+    }
+
+    /// See [`Least::clear_member`].
+    #[inline]
+    pub fn clear_member(&self, key: u64) -> Option<usize> {
+        self.least.clear_member(key)
     }
 
     /// Whether a remembered destination may be used again: available, and not so loaded that another

@@ -70,9 +70,25 @@ impl Set {
 
     /// The least loaded member that is available; among equals the first.
     fn least(&mut self, crowd: &Crowd, dests: &[Dest], loads: &impl Loads) -> Option<usize> {
+        let members = self.members.iter_mut().enumerate();
+        let keys = members.filter_map(|(number, member)| {
+            Some(crowd.member_key(member.find(crowd.seats())?, number))
+        });
+        let clear = crowd.clear_member(keys.min()?);
+        let place = clear.and_then(|number| self.members[number].find(crowd.seats()));
+        let known = place.filter(|&place| !dests[place].is_overloaded());
+        known.or_else(|| self.least_exactly(crowd, dests, loads))
+    }
+
+    #[cold]
+    fn least_exactly(
+        &mut self,
+        crowd: &Crowd,
+        dests: &[Dest],
+        loads: &impl Loads,
+    ) -> Option<usize> {
         let places = self.members.iter_mut().filter_map(|member| member.find(crowd.seats()));
-        let places: ArrayVec<u32, LOCALITY_SET> = places.map(|place| place as u32).collect();
-        crowd.least_of(&places, dests, loads)
+        Rank::least(places.map(|place| Rank::new::<Wlc>(place, dests, loads)))
     }
 
     /// Takes out the most loaded member that is not quiesced, if there are several. A removed one goes

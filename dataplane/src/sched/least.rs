@@ -124,16 +124,21 @@ impl<M: Measure> Least<M> {
         }
     }
 
-    /// Of some places the one with the smallest share by what was last looked at; among equals the
-    /// first of `places`. `None` if that takes a closer look, or none is in the tournament.
+    /// A place's key as that of a member of a set, by its number there, which is below the number of
+    /// destinations: among equals the first member has the smallest.
     #[inline]
-    pub fn clear_least(&self, places: &[u32]) -> Option<usize> {
-        let share = |(number, &place): (usize, &u32)| match self.keys.key(place as usize) {
+    pub fn member_key(&self, place: usize, number: usize) -> u64 {
+        match self.keys.key(place) {
             Tournament::NONE => Tournament::NONE,
             key => key & !self.place_mask | number as u64,
-        };
-        let least = places.iter().enumerate().map(share).min()?;
-        (least < self.doubtful).then(|| places[(least & self.place_mask) as usize] as usize)
+        }
+    }
+
+    /// The number of the member whose key is the smallest; `None` if it takes a closer look to say
+    /// whether it is, or none is in the tournament.
+    #[inline]
+    pub fn clear_member(&self, key: u64) -> Option<usize> {
+        (key < self.doubtful).then_some((key & self.place_mask) as usize)
     }
 
     fn least(&self, dests: &[Dest], loads: &impl Loads) -> Option<usize> {
@@ -305,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_of_some_places_is_what_comparing_them_gives_or_takes_a_closer_look() {
+    fn the_least_of_a_set_is_what_comparing_them_gives_or_takes_a_closer_look() {
         let mut clear = 0;
         for (seed, draw) in (0..200).zip([FEW, LARGE].into_iter().cycle()) {
             let mut story = Story::<Wlc>::new(draw, seed);
@@ -313,12 +318,15 @@ mod tests {
             story.others_change();
             story.run();
             let Story { dests, counts, least, rng, .. } = &mut story;
-            let mut places: Vec<u32> = (0..dests.len() as u32).collect();
+            let mut places: Vec<usize> = (0..dests.len()).collect();
             rng.shuffle(&mut places);
             places.truncate(rng.usize(..17));
-            let rank = |&place: &u32| Rank::new::<Wlc>(place as usize, dests, counts);
-            if let Some(place) = least.clear_least(&places) {
-                assert_eq!(Some(place), Rank::least(places.iter().map(rank)), "seed {seed}");
+            let key = |(number, &place)| least.member_key(place, number);
+            let key = places.iter().enumerate().map(key).min();
+            if let Some(number) = key.and_then(|key| least.clear_member(key)) {
+                let rank = |&place: &usize| Rank::new::<Wlc>(place, dests, counts);
+                let want = Rank::least(places.iter().map(rank));
+                assert_eq!(Some(places[number]), want, "seed {seed}");
                 clear += 1;
             }
         }

@@ -14,13 +14,22 @@ pub struct Dice {
     /// By place, the weights up to it added up. Empty if there are thresholds: then those that are
     /// overloaded at the moment have no weight.
     sums: Vec<u64>,
+    /// By a number's upper bits, the first place whose sum reaches any such number: there, or a step
+    /// further, is what a search of the sums would find.
+    hints: Vec<u16>,
+    /// How many bits of a number a hint leaves out.
+    shift: u32,
 }
+
+/// Hints a destination at least, so that most numbers take no step.
+const HINTS: usize = 4;
 
 impl Dice {
     /// The same dice for the same worker and service: a run repeats itself.
     pub fn new(service: &Service, worker: WorkerId) -> Self {
         let seed = u64::from(service.id.0) << 16 | u64::from(worker.0);
-        let mut dice = Dice { rng: fastrand::Rng::with_seed(seed), sums: Vec::new() };
+        let rng = fastrand::Rng::with_seed(seed);
+        let mut dice = Dice { rng, sums: Vec::new(), hints: Vec::new(), shift: 0 };
         dice.rebase(&service.dests);
         dice
     }
@@ -34,6 +43,18 @@ impl Dice {
         self.sums.clear();
         if dests.iter().all(|dest| dest.u_threshold == 0) {
             self.sums.extend(dests.iter().scan(0, sum));
+        }
+        self.hint();
+    }
+
+    fn hint(&mut self) {
+        let total = self.sums.last().copied().unwrap_or(0);
+        let hints = (HINTS * self.sums.len().next_power_of_two()) as u64;
+        self.shift = (u64::BITS - total.leading_zeros()).saturating_sub(hints.trailing_zeros());
+        self.hints.clear();
+        for hint in 0..=total >> self.shift {
+            let least = (hint << self.shift).max(1);
+            self.hints.push(self.sums.partition_point(|&sum| sum < least) as u16);
         }
     }
 
@@ -54,7 +75,9 @@ impl Dice {
             return None;
         }
         let drawn = self.rng.u64(0..=total).max(1);
-        Some(self.sums.partition_point(|&sum| sum < drawn))
+        let hint = usize::from(self.hints[(drawn >> self.shift) as usize]);
+        let steps = self.sums[hint..].iter().take_while(|&&sum| sum < drawn).count();
+        Some(hint + steps)
     }
 
     /// The same where some may be overloaded.
@@ -113,7 +136,8 @@ mod tests {
     fn of_two_drawn_by_weight_the_less_loaded_is_chosen_as_in_the_kernels_walk() {
         for seed in 0..500 {
             let mut rng = fastrand::Rng::with_seed(seed);
-            let weights: Vec<u32> = (0..rng.usize(..9)).map(|_| rng.u32(..4)).collect();
+            let heaviest = [4, 1000][rng.usize(..2)];
+            let weights: Vec<u32> = (0..rng.usize(..9)).map(|_| rng.u32(..heaviest)).collect();
             let mut service = of_kind(SchedulerKind::Twos, &weights);
             if rng.bool() {
                 service = with_thresholds(service);

@@ -88,6 +88,7 @@ fn publish(
                 let own = counters.dest(dest);
                 others.set(dest, OTHERS * own.active(), OTHERS * own.inactive());
             }
+            others.publish();
             thread::sleep(AGGREGATE);
         }
     })
