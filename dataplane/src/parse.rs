@@ -197,7 +197,7 @@ pub fn parse(frame: &[u8]) -> Parsed {
     }
 }
 
-/// The same, without the short way for [plain](crate::plain) packets: what that is held to.
+/// The same, without the short way for [plain] packets: what that is held to.
 pub fn parse_any(frame: &[u8]) -> Parsed {
     let Some(link) = ethernet::link(frame) else {
         return Parsed::Drop(DropReason::TruncatedL2);
