@@ -3,7 +3,7 @@
 //! Where nothing steers flows to their workers, whose a packet is is like a coin's fall, and every stage that
 //! asks guesses wrong half the time. Here the answer only chooses the place a packet is put: nothing
 //! branches on it, and the stages see this worker's packets alone. Measured, half of all packets handed
-//! over: two workers do 1.5 times what one does, without it 1.1.
+//! over: two workers do 1.7 times what one does, without it 1.1.
 
 use super::{Director, Outbox};
 use crate::flow::{FlowKey, protocol};

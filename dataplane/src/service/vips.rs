@@ -7,8 +7,8 @@ use ahash::AHashSet;
 const PLACES: usize = 256;
 
 /// A set of addresses that mostly answers from one place of a table, without a branch that depends on
-/// the address. With it two workers with their own flows do 1.96 times what
-/// one does; with a hash set alone, 1.88.
+/// the address. Two workers with their own flows did 1.88 times what one does with a hash set alone,
+/// 1.96 with it and windows sorted by owner.
 #[derive(Debug)]
 pub struct Vips<A> {
     places: Box<[Place<A>]>,
