@@ -223,11 +223,14 @@ fn fullnat_inwards<P: Packet, A: FlowFamily>(
     rip: A,
 ) -> Option<()> {
     let head = A::head(packet.bytes())?;
-    let (headers, summed) = (A::headers(head), A::is_summed(head, conn.proto));
+    if !A::is_summed(head, conn.proto) {
+        return None;
+    }
+    let headers = A::headers(head);
     if conn.proto == protocol::TCP {
         tcp_options::blank(packet, &headers, toa::KIND);
     }
-    let head = A::head_mut(packet.bytes_mut()).filter(|_| summed)?;
+    let head = A::head_mut(packet.bytes_mut())?;
     A::pass_adjusted(head, conn.proto, conn.l3_delta, conn.l4_delta);
     A::set_source(head, local, conn.lport);
     A::set_destination(head, rip, conn.rport);
